@@ -1,0 +1,1 @@
+"""What this machine allows: probed by trying, frozen into a Plan that every other room receives."""

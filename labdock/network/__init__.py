@@ -1,0 +1,51 @@
+"""Networks: addresses, links, rules, published ports. In the engine process, in the sandbox's namespaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host or container address: ``ip`` textual ("" = all), ``port`` 0 = any, ``proto`` tcp or udp."""
+
+    ip: str
+    port: int
+    proto: str = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A port that outer holds: clients of ``host`` reach ``target`` inside the sandbox. ``owner``: container id."""
+
+    owner: str
+    host: Address
+    target: Address
+
+
+class Outside(Protocol):
+    """What the engine asks of outer, over the channel. (A test has its own.)"""
+
+    async def publish(self, owner: str, host: Address, target: Address) -> Published:
+        """Listen on *host*. Raises Conflict ("port is already allocated"), Forbidden (low port), InvalidRequest."""
+
+    async def unpublish(self, owner: str) -> None:
+        """Close all that *owner* published; its connections end."""
+
+    async def published(self) -> tuple[Published, ...]:
+        """What is held now, for the engine that comes back after a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A container's place in a network. ``sandbox_key`` is the netns path ("" = the sandbox's own)."""
+
+    network: str
+    network_id: str
+    endpoint_id: str
+    ip: str
+    prefix: int
+    gateway: str
+    mac: str
+    interface: str = "eth0"

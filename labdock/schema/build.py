@@ -1,0 +1,79 @@
+"""What a build says while it runs. Docker's JSON lines are rendered from these at the border."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class BuildEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """Base of the union :data:`AnyBuildEvent`."""
+
+
+class StepStarted(BuildEvent, tag="started"):
+    """``step`` counts from 1 to ``total``; ``text`` is the instruction as written; ``line`` 1-based."""
+
+    step: int
+    total: int
+    text: str
+    line: int
+    stage: str = ""
+
+
+class StepCached(BuildEvent, tag="cached"):
+    step: int
+
+
+class StepRunning(BuildEvent, tag="running"):
+    """A RUN step's container exists: ``container`` is its id."""
+
+    step: int
+    container: str
+
+
+class StepOutput(BuildEvent, tag="output"):
+    """Bytes a RUN step wrote, decoded with replacement. ``stream``: stdout or stderr."""
+
+    step: int
+    stream: str
+    text: str
+
+
+class StepDone(BuildEvent, tag="done"):
+    """``state`` is the digest that names the state after the step; ``size`` the bytes its layer added."""
+
+    step: int
+    state: str
+    seconds: float
+    size: int = 0
+
+
+class BuildNotice(BuildEvent, tag="notice"):
+    """Something the user should know that is no error (an unused build argument, a check's warning)."""
+
+    text: str
+    line: int = 0
+
+
+class BuildDone(BuildEvent, tag="built"):
+    image: str
+    names: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class BuildFailed(BuildEvent, tag="failed"):
+    """``exit_code`` is a RUN step's (0: not a RUN failure); ``tail`` its last lines; ranges as in DockerfileError."""
+
+    message: str
+    hint: str | None = None
+    step: int = 0
+    line: int = 0
+    end_line: int = 0
+    column: int = -1
+    end_column: int = -1
+    exit_code: int = 0
+    tail: tuple[str, ...] = ()
+
+
+AnyBuildEvent = (
+    StepStarted | StepCached | StepRunning | StepOutput | StepDone | BuildNotice | BuildDone | BuildFailed
+)
