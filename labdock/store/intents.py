@@ -1,0 +1,81 @@
+"""Intents: what is about to be done, written down before it is done, so that a start after a kill can finish it.
+
+The order is *intent, act, fact*: :meth:`Intents.begin` commits the intent; then the act; then one transaction
+writes the fact and calls :meth:`Intent.done`. Whoever finds an open intent at the start looks at what is
+really there and decides; an act may have happened or not.
+
+Fault tests set ``LABDOCK_FAILPOINT`` to ``recorded:ACTION`` (the process kills itself right after that intent
+is on disk) or ``acted:ACTION`` (right before the fact is written).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from labdock.store.metadata import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An open intent: *action* on *subject* (an id or a name), with *detail* in JSON's types."""
+
+    number: int
+    action: str
+    subject: str
+    detail: dict[str, Any]
+    time_ns: int
+    _db: Database
+
+    def done(self) -> None:
+        """Close it: called inside the transaction that writes the fact (or that records the giving up)."""
+        fail_at(f"acted:{self.action}")
+        self._db.execute("DELETE FROM intents WHERE number = ?", (self.number,))
+
+
+class Intents:
+    """All intents of one database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def begin(self, action: str, subject: str, **detail: Any) -> Intent:
+        """Write down that *action* on *subject* is about to happen; on disk when this returns.
+
+        Not inside a transaction: it would be on disk only after the act.
+        """
+        if self._db.in_transaction:
+            raise RuntimeError(f"the intent {action} on {subject} began inside a transaction")
+        now = time.time_ns()
+        rows = self._db.execute(
+            "INSERT INTO intents (action, subject, detail, time_ns) VALUES (?, ?, ?, ?) RETURNING number",
+            (action, subject, msgspec.json.encode(detail), now),
+        )
+        fail_at(f"recorded:{action}")
+        number = rows[0][0]
+        assert isinstance(number, int)
+        return Intent(number, action, subject, detail, now, self._db)
+
+    def open(self) -> list[Intent]:
+        """The intents that were not done, oldest first."""
+        rows = self._db.execute("SELECT number, action, subject, detail, time_ns FROM intents ORDER BY number")
+        return [
+            Intent(int(str(number)), str(action), str(subject), _read(detail), int(str(began)), self._db)
+            for number, action, subject, detail, began in rows
+        ]
+
+
+def _read(detail: object) -> dict[str, Any]:
+    assert isinstance(detail, bytes)
+    return msgspec.json.decode(detail, type=dict[str, Any])
+
+
+def fail_at(point: str) -> None:
+    """Die by SIGKILL when the environment names *point*, as a power cut would have it."""
+    if os.environ.get("LABDOCK_FAILPOINT") == point:
+        os.kill(os.getpid(), signal.SIGKILL)
