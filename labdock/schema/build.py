@@ -9,7 +9,7 @@ class BuildEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """Base of the union :data:`AnyBuildEvent`."""
 
 
-class StepStarted(BuildEvent, tag="started"):
+class StepStarted(BuildEvent, frozen=True, kw_only=True, tag="started"):
     """``step`` counts from 1 to ``total``; ``text`` is the instruction as written; ``line`` 1-based."""
 
     step: int
@@ -19,18 +19,18 @@ class StepStarted(BuildEvent, tag="started"):
     stage: str = ""
 
 
-class StepCached(BuildEvent, tag="cached"):
+class StepCached(BuildEvent, frozen=True, kw_only=True, tag="cached"):
     step: int
 
 
-class StepRunning(BuildEvent, tag="running"):
+class StepRunning(BuildEvent, frozen=True, kw_only=True, tag="running"):
     """A RUN step's container exists: ``container`` is its id."""
 
     step: int
     container: str
 
 
-class StepOutput(BuildEvent, tag="output"):
+class StepOutput(BuildEvent, frozen=True, kw_only=True, tag="output"):
     """Bytes a RUN step wrote, decoded with replacement. ``stream``: stdout or stderr."""
 
     step: int
@@ -38,7 +38,7 @@ class StepOutput(BuildEvent, tag="output"):
     text: str
 
 
-class StepDone(BuildEvent, tag="done"):
+class StepDone(BuildEvent, frozen=True, kw_only=True, tag="done"):
     """``state`` is the digest that names the state after the step; ``size`` the bytes its layer added."""
 
     step: int
@@ -47,20 +47,20 @@ class StepDone(BuildEvent, tag="done"):
     size: int = 0
 
 
-class BuildNotice(BuildEvent, tag="notice"):
+class BuildNotice(BuildEvent, frozen=True, kw_only=True, tag="notice"):
     """Something the user should know that is no error (an unused build argument, a check's warning)."""
 
     text: str
     line: int = 0
 
 
-class BuildDone(BuildEvent, tag="built"):
+class BuildDone(BuildEvent, frozen=True, kw_only=True, tag="built"):
     image: str
     names: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
-class BuildFailed(BuildEvent, tag="failed"):
+class BuildFailed(BuildEvent, frozen=True, kw_only=True, tag="failed"):
     """``exit_code`` is a RUN step's (0: not a RUN failure); ``tail`` its last lines; ranges as in DockerfileError."""
 
     message: str

@@ -13,7 +13,7 @@ class _Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     """Base: Docker's PascalCase, absent when default."""
 
 
-class HealthcheckConfig(_Wire):
+class HealthcheckConfig(_Wire, frozen=True, kw_only=True):
     """Durations in nanoseconds; 0 inherits. ``test``: [] inherits, ["NONE"], ["CMD", …], ["CMD-SHELL", text]."""
 
     test: tuple[str, ...] | None = None
@@ -24,7 +24,7 @@ class HealthcheckConfig(_Wire):
     retries: int = 0
 
 
-class ContainerConfig(_Wire):
+class ContainerConfig(_Wire, frozen=True, kw_only=True):
     hostname: str | None = ""
     domainname: str | None = ""
     user: str | None = ""
@@ -50,36 +50,36 @@ class ContainerConfig(_Wire):
     shell: tuple[str, ...] | None = None
 
 
-class PortBinding(_Wire):
+class PortBinding(_Wire, frozen=True, kw_only=True):
     """Host side of a published port; an empty port means "any"."""
 
     host_ip: str | None = ""
     host_port: str | None = ""
 
 
-class RestartPolicy(_Wire):
+class RestartPolicy(_Wire, frozen=True, kw_only=True):
     name: str | None = ""
     maximum_retry_count: int | None = 0
 
 
-class LogConfig(_Wire):
+class LogConfig(_Wire, frozen=True, kw_only=True):
     type: str | None = ""
     config: dict[str, str] | None = None
 
 
-class Ulimit(_Wire):
+class Ulimit(_Wire, frozen=True, kw_only=True):
     name: str
     soft: int = 0
     hard: int = 0
 
 
-class DeviceMapping(_Wire):
+class DeviceMapping(_Wire, frozen=True, kw_only=True):
     path_on_host: str = ""
     path_in_container: str = ""
     cgroup_permissions: str = "rwm"
 
 
-class MountRequest(_Wire):
+class MountRequest(_Wire, frozen=True, kw_only=True):
     """An entry of HostConfig.Mounts (``--mount``)."""
 
     target: str = ""
@@ -91,7 +91,7 @@ class MountRequest(_Wire):
     tmpfs_options: dict[str, object] | None = None
 
 
-class HostConfig(_Wire):
+class HostConfig(_Wire, frozen=True, kw_only=True):
     """What the engine honours of HostConfig. Sizes in bytes."""
 
     binds: tuple[str, ...] | None = None
@@ -138,7 +138,7 @@ class HostConfig(_Wire):
     annotations: dict[str, str] | None = None
 
 
-class EndpointConfig(_Wire):
+class EndpointConfig(_Wire, frozen=True, kw_only=True):
     """One network of a create request."""
 
     aliases: tuple[str, ...] | None = None
@@ -147,7 +147,7 @@ class EndpointConfig(_Wire):
     driver_opts: dict[str, str] | None = None
 
 
-class NetworkingConfig(_Wire):
+class NetworkingConfig(_Wire, frozen=True, kw_only=True):
     endpoints_config: dict[str, EndpointConfig | None] | None = None
 
 
@@ -158,7 +158,7 @@ class CreateRequest(ContainerConfig, frozen=True, kw_only=True, omit_defaults=Tr
     networking_config: NetworkingConfig | None = None
 
 
-class ExecConfig(_Wire):
+class ExecConfig(_Wire, frozen=True, kw_only=True):
     """The body of ``POST /containers/ID/exec``."""
 
     attach_stdin: bool | None = False

@@ -1,0 +1,77 @@
+"""Attaching: a session may begin before its container does, and never outlives what it is attached to."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from labdock.errors import Conflict
+from labdock.runtime import Attachment, Stream
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One client's streams. ``read`` and ``write`` wait until the container's program is there.
+
+    ``past`` is output from the log that goes first.
+    """
+
+    tty: bool
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    past: list[tuple[Stream, bytes]] = field(default_factory=list)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _attachment: Attachment | None = None
+    _closed: bool = False
+    _stdin_ended: bool = False
+
+    @property
+    def streams(self) -> Session:
+        """The streams themselves: this session is both."""
+        return self
+
+    async def bind(self, attachment: Attachment) -> None:
+        """The program's streams are there."""
+        if self._closed:
+            await attachment.close()
+            return
+        self._attachment = attachment
+        self._ready.set()
+        if self._stdin_ended:
+            await attachment.close_stdin()
+
+    def end(self) -> None:
+        """There will be no (further) program: readers see the end."""
+        self._closed = True
+        self._ready.set()
+
+    async def read(self) -> tuple[Stream, bytes] | None:
+        """The next (stream, bytes); None at the end."""
+        if self.past:
+            return self.past.pop(0)
+        await self._ready.wait()
+        if self._attachment is None:
+            return None
+        return await self._attachment.read()
+
+    async def write(self, data: bytes) -> None:
+        """To the program's stdin. Conflict when the container was created without ``OpenStdin``."""
+        if not self.stdin:
+            raise Conflict("this session has no stdin", hint="run the container with -i")
+        await self._ready.wait()
+        if self._attachment is None:
+            raise BrokenPipeError("the container did not start")
+        await self._attachment.write(data)
+
+    async def close_stdin(self) -> None:
+        self._stdin_ended = True
+        if self._attachment is not None:
+            await self._attachment.close_stdin()
+
+    async def close(self) -> None:
+        """Let go. Safe to call twice."""
+        self._closed = True
+        self._ready.set()
+        if self._attachment is not None:
+            await self._attachment.close()

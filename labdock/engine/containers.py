@@ -1,0 +1,442 @@
+"""Containers: what the API asks of them. Each method names one of Docker's verbs."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import signal as signals
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from labdock.engine import creation, filters as filtering, views
+from labdock.engine.attachments import Session
+from labdock.engine.ledger import Ledger
+from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
+from labdock.engine.names import check_name, pick_name
+from labdock.engine.output import LogSource
+from labdock.engine.records import ContainerRecord
+from labdock.engine.stage import Stage
+from labdock.engine.supervisor import Supervisor
+from labdock.engine.volumes import Volumes
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NotFound, Unsupported
+from labdock.images.catalog import Images
+from labdock.runtime import RuntimeDriver
+from labdock.schema.container import CreateRequest, RestartPolicy
+from labdock.schema.ids import new_id
+from labdock.store.intents import Intents
+from labdock.store.metadata import Database
+from labdock.store.snapshots import Snapshotter
+
+Wire = dict[str, Any]
+Condition = Literal["not-running", "next-exit", "removed"]
+STOP_TIMEOUT = 10
+#: How many removed containers' exit codes are kept for a late `/wait`.
+GRAVES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    id: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult:
+    code: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the container use cases stand on."""
+
+    database: Database
+    intents: Intents
+    ledger: Ledger
+    supervisor: Supervisor
+    stage: Stage
+    driver: RuntimeDriver
+    snapshotter: Snapshotter
+    images: Images
+    volumes: Volumes
+    folder: Path
+    controllers: tuple[str, ...]
+
+
+class Containers:
+    """The container use cases. A *ref* is a name, an id or an unambiguous id prefix."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._ledger = rooms.ledger
+        self._supervisor = rooms.supervisor
+        self._graves: OrderedDict[str, WaitResult] = OrderedDict()
+        rooms.supervisor.remove = self._remove_ended
+
+    # -- create and remove ------------------------------------------------------------------------
+
+    async def create(
+        self, request: CreateRequest, sent: Wire, name: str | None, platform: str | None
+    ) -> Created:
+        """Make a container of an image that is here. NoSuchImage, Conflict (name), InvalidRequest."""
+        rooms = self._rooms
+        if name:
+            name = check_name(name)
+            self._ledger.check_free(name)
+        image = rooms.images.get(request.image or "")
+        container = new_id()
+        record = creation.build_record(
+            request,
+            sent,
+            container=container,
+            name=name or pick_name(self._ledger.has_name),
+            created=time.time_ns(),
+            image_id=image.id,
+            image=image.config,
+        )
+        creation.bindings_of(record)
+        rooms.stage.check(record)
+        parent = rooms.images.unpack(image)
+        intent = rooms.intents.begin("container.create", container)
+        try:
+            rooms.snapshotter.prepare(container, parent)
+            for mount in record.mounts:
+                if mount.type == "volume":
+                    rooms.volumes.ensure(mount.volume, anonymous=_is_anonymous(mount.volume))
+        except BaseException:
+            self._discard(container)
+            intent.done()
+            raise
+        with rooms.database.transaction():
+            self._ledger.put(record)
+            intent.done()
+        self._supervisor.emit(record, "create")
+        return Created(container, creation.warn(record.host, controllers=rooms.controllers))
+
+    def _discard(self, container: str) -> None:
+        try:
+            self._rooms.snapshotter.remove(container)
+        except NotFound:
+            pass
+
+    async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
+        """Remove a container that does not run, or with *force* kill it first. *link*: not supported."""
+        if link:
+            raise Unsupported("links are not supported yet", hint="use a user-defined network")
+        record = self._ledger.get(ref)
+        if record.state.status in ALIVE:
+            if not force:
+                state = "paused" if record.state.status == Status.PAUSED else str(record.state.status)
+                raise Conflict(
+                    f"cannot remove container {record.id!r}: container is {state}: "
+                    f"Stop the container before attempting removal or force remove".replace("'", '"'),
+                    hint=f"docker rm -f {record.name}",
+                )
+            await self._supervisor.stop(record.id, 0, signals.SIGKILL)
+        await self._remove(record.id, volumes)
+
+    async def _remove_ended(self, container: str) -> None:
+        await self._remove(container, volumes=True)
+
+    async def _remove(self, container: str, volumes: bool) -> None:
+        """Announce first (the record goes, the name is free), clean after, in a task that a restart finishes."""
+        live = self._supervisor.live(container)
+        async with live.lock:
+            if not self._ledger.has_id(container):
+                return
+            record = self._ledger.get(container)
+            follow(record.state.status, Verb.REMOVE, record.id)
+            intent = self._rooms.intents.begin("container.remove", container, volumes=volumes)
+            self._ledger.delete(container)
+            self._graves[container] = self._graves[record.name] = WaitResult(record.state.exit_code)
+            while len(self._graves) > GRAVES:
+                self._graves.popitem(last=False)
+        for future in live.removals:
+            if not future.done():
+                future.set_result(record)
+        for session in live.sessions:
+            session.end()
+        self._supervisor.forget(container)
+        self._supervisor.emit(record, "destroy")
+        self._supervisor.spawn(self._clean(record, volumes, intent.done), f"cleaning up container {container[:12]}")
+
+    async def _clean(self, record: ContainerRecord, volumes: bool, done: Any) -> None:
+        await self._rooms.driver.delete(record.id)
+        await self._rooms.stage.tear_down(record)
+        self._discard(record.id)
+        await self._rooms.stage.forget(record.id)
+        if volumes:
+            await self._rooms.volumes.drop_anonymous(record.mounts)
+        done()
+
+    async def finish_removal(self, record: ContainerRecord | None, container: str, volumes: bool, done: Any) -> None:
+        """At start: do again what a killed engine had begun to remove."""
+        if record is not None:
+            self._ledger.delete(container)
+            await self._clean(record, volumes, done)
+            return
+        await self._rooms.driver.delete(container)
+        await self._rooms.stage.tear_down_id(container)
+        self._discard(container)
+        await self._rooms.stage.forget(container)
+        done()
+
+    async def prune(self, filters: dict[str, builtins.list[str]]) -> Wire:
+        """Remove all containers that do not run. Filters: until, label."""
+        gone = []
+        for record in self._ledger:
+            if record.state.status not in (Status.CREATED, Status.EXITED, Status.DEAD):
+                continue
+            if filtering.has_labels(record.config.labels or {}, filters) and _older(record, filters):
+                await self._remove(record.id, volumes=False)
+                gone.append(record.id)
+        return {"ContainersDeleted": gone or None, "SpaceReclaimed": 0}
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def start(self, ref: str, detach_keys: str = "") -> bool:
+        """False when it runs already."""
+        record = self._ledger.get(ref)
+        if record.state.status == Status.PAUSED:
+            raise Conflict("cannot start a paused container, try unpause instead")
+        return await self._supervisor.start(record.id)
+
+    async def stop(self, ref: str, timeout: int | None = None, signal: str | None = None) -> bool:  # noqa: ASYNC109
+        """False when it did not run. *timeout* in seconds, -1: wait for ever."""
+        record = self._ledger.get(ref)
+        wait = record.config.stop_timeout if timeout is None else timeout
+        wait = STOP_TIMEOUT if wait is None else wait
+        number = parse_signal(signal or record.config.stop_signal or "SIGTERM")
+        return await self._supervisor.stop(record.id, None if wait < 0 else wait, number)
+
+    async def restart(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:  # noqa: ASYNC109
+        record = self._ledger.get(ref)
+        await self.stop(record.id, timeout, signal)
+        await self._supervisor.start(record.id)
+        self._supervisor.emit(self._ledger.get(record.id), "restart")
+
+    async def kill(self, ref: str, signal: str | None) -> None:
+        """Send a signal (SIGKILL by default). Conflict when it does not run."""
+        record = self._ledger.get(ref)
+        number = parse_signal(signal or "SIGKILL")
+        if record.state.status not in (Status.RUNNING, Status.PAUSED):
+            raise Conflict(f"cannot kill container: {ref}: container {record.id} is not running")
+        live = self._supervisor.live(record.id)
+        if number in (signals.SIGKILL, signals.SIGTERM):
+            self._ledger.put(record.evolve(by_user=True))
+        await self._rooms.driver.signal(record.id, number)
+        self._supervisor.emit(record, "kill", signal=str(number))
+        if number == signals.SIGKILL:
+            # Docker answers when the container is gone.
+            async with asyncio.timeout(10):
+                await live.ended.wait()
+
+    async def pause(self, ref: str) -> None:
+        record = self._ledger.get(ref)
+        async with self._supervisor.live(record.id).lock:
+            record = self._ledger.get(record.id)
+            if record.state.status == Status.PAUSED:
+                raise Conflict(f"Container {record.id} is already paused")
+            if record.state.status != Status.RUNNING:
+                raise Conflict(f"Container {record.id} is not running")
+            await self._rooms.driver.pause(record.id)
+            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.PAUSE, record.id)))
+        self._supervisor.emit(record, "pause")
+
+    async def unpause(self, ref: str) -> None:
+        record = self._ledger.get(ref)
+        async with self._supervisor.live(record.id).lock:
+            record = self._ledger.get(record.id)
+            if record.state.status != Status.PAUSED:
+                raise Conflict(f"Container {record.id} is not paused")
+            await self._rooms.driver.resume(record.id)
+            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.UNPAUSE, record.id)))
+        self._supervisor.emit(record, "unpause")
+
+    async def rename(self, ref: str, name: str) -> None:
+        record = self._ledger.get(ref)
+        name = check_name(name)
+        if name == record.name:
+            raise InvalidRequest("Renaming a container with the same name as its current name")
+        self._ledger.check_free(name)
+        self._ledger.put(msgspec.structs.replace(record, name=name))
+        self._supervisor.emit(self._ledger.get(record.id), "rename", oldName=f"/{record.name}")
+
+    async def update(self, ref: str, sent: Wire) -> builtins.list[str]:
+        """Change the restart policy; limits come back as warnings."""
+        record = self._ledger.get(ref)
+        policy = sent.get("RestartPolicy")
+        if policy and policy.get("Name"):
+            host = msgspec.structs.replace(record.host, restart_policy=msgspec.convert(policy, RestartPolicy))
+            creation.check_host(host)
+            shown = {**record.host_sent, "RestartPolicy": policy}
+            self._ledger.put(msgspec.structs.replace(record, host=host, host_sent=shown))
+        self._supervisor.emit(record, "update")
+        others = sorted(key for key, value in sent.items() if value and key != "RestartPolicy")
+        return [f"{key} can't be changed on this machine. Discarded." for key in others]
+
+    def prepare_wait(self, ref: str, condition: Condition) -> Awaitable[WaitResult]:
+        """An awaitable for *condition*; NoSuchContainer at once. ``removed`` waits also for what never started."""
+        future: asyncio.Future[WaitResult] = asyncio.get_running_loop().create_future()
+        try:
+            record = self._ledger.get(ref)
+        except LabdockError:
+            grave = self._graves.get(ref.removeprefix("/"))
+            if grave is None:
+                raise
+            future.set_result(grave)
+            return future
+        if condition == "not-running" and record.state.status not in ALIVE:
+            future.set_result(WaitResult(record.state.exit_code, record.state.error or None))
+            return future
+        live = self._supervisor.live(record.id)
+        ended: asyncio.Future[ContainerRecord] = asyncio.get_running_loop().create_future()
+        (live.removals if condition == "removed" else live.exits).append(ended)
+        return _result_of(ended)
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def inspect(self, ref: str, size: bool = False) -> Wire:
+        record = self._ledger.get(ref)
+        rooms = self._rooms
+        shown = views.show_container(
+            record,
+            data=str(rooms.folder / record.id),
+            volumes=str(rooms.volumes.folder),
+            netns=rooms.stage.netns_of(record),
+            driver=rooms.snapshotter.name,
+            execs=rooms.stage.execs_of(record.id) or None,
+        )
+        if size:
+            shown |= self._sizes(record)
+        return shown
+
+    def list(
+        self, all: bool, limit: int | None, size: bool, filters: dict[str, builtins.list[str]]
+    ) -> builtins.list[Wire]:
+        """Newest first; running ones only unless *all*, *limit* or a status filter asks for more."""
+        filtering.check(filters)
+        records = sorted(self._ledger, key=lambda r: r.created, reverse=True)
+        before, since = filters.get("before"), filters.get("since")
+        if before:
+            moment = self._ledger.get(before[0]).created
+            records = [r for r in records if r.created < moment]
+        if since:
+            moment = self._ledger.get(since[0]).created
+            records = [r for r in records if r.created > moment]
+        if not (all or limit or "status" in filters or "exited" in filters):
+            records = [r for r in records if r.state.status in ALIVE]
+        records = [r for r in records if filtering.passes(r, filters) and self._descends(r, filters)]
+        if limit and limit > 0:
+            records = records[:limit]
+        volumes, now = str(self._rooms.volumes.folder), time.time_ns()
+        shown = [views.summarise(record, volumes=volumes, now=now) for record in records]
+        if size:
+            for entry, record in zip(shown, records, strict=True):
+                entry |= self._sizes(record)
+        return shown
+
+    def _descends(self, record: ContainerRecord, filters: dict[str, builtins.list[str]]) -> bool:
+        wanted = filters.get("ancestor")
+        if not wanted:
+            return True
+        ids = set()
+        for ref in wanted:
+            try:
+                ids.add(self._rooms.images.get(ref).id)
+            except NotFound:
+                continue
+        return record.image_id in ids
+
+    def _sizes(self, record: ContainerRecord) -> Wire:
+        own = self._rooms.snapshotter.usage(record.id).size
+        try:
+            image = self._rooms.images.get(record.image_id).size
+        except NotFound:
+            image = 0
+        return {"SizeRw": own, "SizeRootFs": own + image}
+
+    async def top(self, ref: str, ps_args: str) -> Wire:
+        """The container's processes, by ps(1) of the sandbox, its numbers as the engine sees them."""
+        record = self._ledger.get(ref)
+        if record.state.status not in (Status.RUNNING, Status.PAUSED):
+            raise Conflict(f"Container {record.id} is not running")
+        return await self._rooms.stage.top(record, ps_args)
+
+    def changes(self, ref: str) -> builtins.list[Wire]:
+        """What the container changed on its root file system: Kind 0 changed, 1 added, 2 deleted."""
+        return self._rooms.stage.changes(self._ledger.get(ref))
+
+    def log_source(self, ref: str) -> LogSource:
+        """Where its log is read from; raises at once for an unknown container."""
+        record = self._ledger.get(ref)
+        if record.host.log_config and record.host.log_config.type == "none":
+            raise InvalidRequest("configured logging driver does not support reading")
+        live = self._supervisor.live(record.id)
+        return LogSource(
+            tty=record.tty,
+            path=self._rooms.folder / record.id / "log",
+            ended=live.ended if record.state.status in ALIVE else None,
+        )
+
+    # -- streams ----------------------------------------------------------------------------------
+
+    async def attach(
+        self, ref: str, stdin: bool, stdout: bool, stderr: bool, logs: bool, stream: bool, detach_keys: str
+    ) -> Session:
+        """A session on its streams. Before start it waits for the program."""
+        record = self._ledger.get(ref)
+        if record.state.status == Status.PAUSED:
+            raise Conflict(f"container {record.id} is paused, unpause the container before attach")
+        session = Session(record.tty, bool(stdin and record.config.open_stdin), stdout, stderr)
+        live = self._supervisor.live(record.id)
+        if logs:
+            source = self.log_source(record.id)
+            async for piece in source.read(stdout, stderr, None, None, None, False, False):
+                session.past.append(piece)
+        if not stream:
+            session.end()
+        elif live.monitored is not None:
+            attachment = await live.monitored.attach(stdin=session.stdin, stdout=stdout, stderr=stderr)
+            await session.bind(attachment)
+        else:
+            live.sessions.append(session)
+        self._supervisor.emit(record, "attach")
+        return session
+
+    async def resize(self, ref: str, rows: int, columns: int) -> None:
+        record = self._ledger.get(ref)
+        live = self._supervisor.live(record.id)
+        if live.monitored is None:
+            raise Conflict(f"cannot resize a stopped container: container {record.id} is not running")
+        await live.monitored.resize(rows, columns)
+
+
+async def _result_of(ended: asyncio.Future[ContainerRecord]) -> WaitResult:
+    record = await ended
+    return WaitResult(record.state.exit_code, record.state.error or None)
+
+
+def _is_anonymous(volume: str) -> bool:
+    return len(volume) == 64 and all(ch in "0123456789abcdef" for ch in volume)
+
+
+def _older(record: ContainerRecord, filters: dict[str, list[str]]) -> bool:
+    return all(value.isdecimal() and record.created < int(value) * 10**9 for value in filters.get("until", ()))
+
+
+def parse_signal(text: str) -> int:
+    """``SIGTERM``, ``term`` or ``15`` as a number. InvalidRequest in Docker's words."""
+    word = text.strip().upper()
+    if word.isdecimal() and 0 < int(word) < 65:
+        return int(word)
+    found = getattr(signals, word if word.startswith("SIG") else f"SIG{word}", None)
+    if isinstance(found, signals.Signals):
+        return int(found)
+    raise InvalidRequest(f"Invalid signal: {text}")

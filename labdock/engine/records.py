@@ -1,0 +1,96 @@
+"""What the engine remembers of containers and volumes: the records in the state database. Times: ns since the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from labdock.engine.lifecycle import Status
+from labdock.schema.container import ContainerConfig, HostConfig, PortBinding
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base: unknown members of an older or newer record are passed over."""
+
+
+class MountPoint(_Record, frozen=True, kw_only=True):
+    """One mount a container asked for. ``source``: host folder or file ("" for tmpfs); ``volume``: its name."""
+
+    type: str
+    source: str
+    target: str
+    volume: str = ""
+    read_only: bool = False
+    options: tuple[str, ...] = ()
+    copy: bool = False
+    mode: str = ""
+
+
+class EndpointRecord(_Record, frozen=True, kw_only=True):
+    """An address a container holds; see network.Endpoint."""
+
+    network: str
+    network_id: str
+    endpoint_id: str
+    ip: str
+    prefix: int
+    gateway: str
+    mac: str
+
+
+class State(_Record, frozen=True, kw_only=True):
+    """The changing part. ``by_user``: it was stopped on purpose, so a restart policy leaves it alone."""
+
+    status: Status = Status.CREATED
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started: int = 0
+    finished: int = 0
+    restarts: int = 0
+    by_user: bool = False
+
+
+class ContainerRecord(_Record, frozen=True, kw_only=True):
+    """A container. ``sent``/``host_sent`` are what the client sent, and what inspect gives back."""
+
+    id: str
+    name: str
+    created: int
+    image: str
+    image_id: str
+    config: ContainerConfig
+    host: HostConfig
+    sent: dict[str, Any] = {}
+    host_sent: dict[str, Any] = {}
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    mounts: tuple[MountPoint, ...] = ()
+    network: str = "bridge"
+    aliases: tuple[str, ...] = ()
+    endpoints: tuple[EndpointRecord, ...] = ()
+    ports: dict[str, tuple[PortBinding, ...]] = {}
+    state: State = State()
+
+    @property
+    def tty(self) -> bool:
+        return bool(self.config.tty)
+
+    def evolve(self, **changes: object) -> ContainerRecord:
+        """A copy with *changes* to its state (the fields of :class:`State`)."""
+        return msgspec.structs.replace(self, state=msgspec.structs.replace(self.state, **changes))
+
+
+class VolumeRecord(_Record, frozen=True, kw_only=True):
+    """A named or anonymous volume; the data is under ``volumes/NAME/_data``."""
+
+    name: str
+    created: int
+    driver: str = "local"
+    options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    anonymous: bool = False
+    filled: bool = False

@@ -1,0 +1,318 @@
+"""Starting, watching and ending containers: intent → act → fact, and what to do when a step was cut short."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from labdock.engine.attachments import Session
+from labdock.engine.events import Events
+from labdock.engine.ledger import Ledger
+from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
+from labdock.engine.records import ContainerRecord
+from labdock.engine.stage import Stage
+from labdock.errors import InvalidRequest, LabdockError, SystemFailure
+from labdock.runtime import Exit, Monitored, RuntimeDriver
+from labdock.store.intents import Intents
+from labdock.store.metadata import Database
+
+log = logging.getLogger("labdock.engine")
+
+#: Restart back-off (moby: restartmanager): first pause, growth, ceiling, and the run time that resets it. Seconds.
+BACK_OFF, GROWTH, CEILING, RESET = 0.1, 2.0, 60.0, 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """What the engine holds in memory for one container."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    monitored: Monitored | None = None
+    watch: asyncio.Task[None] | None = None
+    sessions: list[Session] = field(default_factory=list)
+    exits: list[asyncio.Future[ContainerRecord]] = field(default_factory=list)
+    removals: list[asyncio.Future[ContainerRecord]] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    pause: float = BACK_OFF
+    retry: asyncio.Task[None] | None = None
+
+
+class Supervisor:
+    """Owns every container's task. ``removed`` is called when an auto-removed container has ended."""
+
+    def __init__(
+        self,
+        database: Database,
+        intents: Intents,
+        ledger: Ledger,
+        driver: RuntimeDriver,
+        stage: Stage,
+        events: Events,
+    ) -> None:
+        self._database = database
+        self._intents = intents
+        self._ledger = ledger
+        self._driver = driver
+        self._stage = stage
+        self._events = events
+        self._live: dict[str, Live] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.remove: Callable[[str], Awaitable[None]] | None = None
+        self.stopping = False
+
+    def live(self, container: str) -> Live:
+        return self._live.setdefault(container, Live())
+
+    def forget(self, container: str) -> None:
+        self._live.pop(container, None)
+
+    def spawn(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+        """Run *work* as a task of the engine's; a failure is logged with *what* it was."""
+        task = asyncio.create_task(work, name=what)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+        return task
+
+    def _reap(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s failed: %s", task.get_name(), error, exc_info=error)
+
+    # -- starting ---------------------------------------------------------------------------------
+
+    async def start(self, container: str) -> bool:
+        """Start *container*; False when it runs already. Raises what kept it from starting; it is then as before."""
+        live = self.live(container)
+        async with live.lock:
+            record = self._ledger.get(container)
+            if record.state.status in (Status.RUNNING, Status.PAUSED):
+                return False
+            follow(record.state.status, Verb.STARTED, record.id)
+            await self._start(record, live)
+            return True
+
+    async def _start(self, record: ContainerRecord, live: Live) -> None:
+        intent = self._intents.begin("container.start", record.id)
+        try:
+            bundle, endpoints, ports = await self._stage.set_up(record)
+            monitored = await self._driver.create(bundle)
+            for session in live.sessions:
+                await session.bind(
+                    await monitored.attach(stdin=session.stdin, stdout=session.stdout, stderr=session.stderr)
+                )
+            await self._driver.start(record.id)
+        except BaseException as error:
+            await asyncio.shield(self._undo_start(record, live, error))
+            with self._database.transaction():
+                self._ledger.put(
+                    record.evolve(exit_code=exit_code_of(error), error=str(error), finished=time.time_ns())
+                )
+                intent.done()
+            if isinstance(error, OSError):
+                raise SystemFailure(f"starting container {record.name}: {error}") from error
+            raise
+        running = record.evolve(
+            status=Status.RUNNING,
+            pid=monitored.pid,
+            started=time.time_ns(),
+            finished=0,
+            exit_code=0,
+            error="",
+            oom_killed=False,
+            by_user=False,
+        )
+        running = self._stage.note(running, endpoints, ports)
+        with self._database.transaction():
+            self._ledger.put(running)
+            intent.done()
+        self.emit(running, "start")
+        self.supervise(running, monitored)
+
+    async def _undo_start(self, record: ContainerRecord, live: Live, error: BaseException) -> None:
+        log.info("container %s did not start: %s", record.id[:12], error)
+        await self._driver.delete(record.id)
+        await self._stage.tear_down(record)
+        for session in live.sessions:
+            session.end()
+        live.sessions.clear()
+        if record.host.auto_remove and self.remove is not None:
+            self.spawn(self._remove_later(record.id), f"removing container {record.id[:12]}")
+
+    def supervise(self, record: ContainerRecord, monitored: Monitored) -> None:
+        """Watch a running container until it ends."""
+        live = self.live(record.id)
+        live.monitored = monitored
+        live.ended = asyncio.Event()
+        live.watch = self.spawn(self._watch(record.id, monitored), f"watching container {record.id[:12]}")
+
+    # -- ending -----------------------------------------------------------------------------------
+
+    async def _watch(self, container: str, monitored: Monitored) -> None:
+        exit_ = await monitored.wait()
+        live = self.live(container)
+        record = self.record_exit(container, exit_)
+        live.monitored = None
+        live.ended.set()
+        for future in live.exits:
+            if not future.done():
+                future.set_result(record)
+        live.exits.clear()
+        live.sessions.clear()
+        async with live.lock:
+            await self._driver.delete(container)
+            await self._stage.tear_down(record)
+        await self._after(record, live)
+
+    def record_exit(self, container: str, exit_: Exit) -> ContainerRecord:
+        """The fact that *container* ended, and its events."""
+        record = self._ledger.get(container)
+        record = self._ledger.put(
+            self._stage.note(
+                record.evolve(
+                    status=Status.EXITED,
+                    pid=0,
+                    exit_code=exit_.code,
+                    finished=exit_.at,
+                    oom_killed=exit_.oom_killed,
+                ),
+                (),
+                {},
+            )
+        )
+        if exit_.oom_killed:
+            self.emit(record, "oom")
+        self.emit(record, "die", exitCode=str(exit_.code))
+        return record
+
+    async def _after(self, record: ContainerRecord, live: Live) -> None:
+        """Auto-removal or the restart policy."""
+        if self.stopping or not self._ledger.has_id(record.id):
+            return
+        if record.host.auto_remove:
+            await self._remove_later(record.id)
+        elif self.wants_restart(record):
+            self.restart_later(record, live)
+
+    async def _remove_later(self, container: str) -> None:
+        if self.remove is not None and self._ledger.has_id(container):
+            await self.remove(container)
+
+    @staticmethod
+    def wants_restart(record: ContainerRecord) -> bool:
+        """What the restart policy says of a container that has ended."""
+        policy = record.host.restart_policy
+        name = (policy and policy.name) or "no"
+        if name == "no" or record.state.by_user:
+            return False
+        if name == "on-failure":
+            limit = (policy and policy.maximum_retry_count) or 0
+            return record.state.exit_code != 0 and (not limit or record.state.restarts < limit)
+        return True
+
+    def restart_later(self, record: ContainerRecord, live: Live) -> None:
+        """Start *record* again after the back-off."""
+        ran = (record.state.finished - record.state.started) / 1e9
+        live.pause = BACK_OFF if ran >= RESET else min(live.pause * GROWTH, CEILING)
+        self._ledger.put(record.evolve(status=Status.RESTARTING, restarts=record.state.restarts + 1))
+        live.retry = self.spawn(self._restart(record.id, live), f"restarting container {record.id[:12]}")
+
+    async def _restart(self, container: str, live: Live) -> None:
+        await asyncio.sleep(live.pause)
+        try:
+            async with live.lock:
+                record = self._ledger.get(container)
+                if record.state.status == Status.RESTARTING:
+                    await self._start(record, live)
+        except LabdockError as error:
+            log.warning("restarting container %s: %s", container[:12], error)
+            if self._ledger.has_id(container):
+                self._ledger.put(self._ledger.get(container).evolve(status=Status.EXITED, error=str(error)))
+
+    def cancel_restart(self, record: ContainerRecord) -> ContainerRecord:
+        """Take *record* out of its back-off; it is then exited."""
+        live = self.live(record.id)
+        if live.retry is not None:
+            live.retry.cancel()
+            live.retry = None
+        return self._ledger.put(record.evolve(status=Status.EXITED, by_user=True))
+
+    async def stop(self, container: str, timeout: float | None, number: int) -> bool:  # noqa: ASYNC109
+        """Signal *container* with *number*, and with SIGKILL after *timeout* seconds (None: never). False: not running."""
+        record = self._ledger.get(container)
+        if record.state.status == Status.RESTARTING:
+            self.cancel_restart(record)
+            return True
+        live = self.live(record.id)
+        if record.state.status not in ALIVE or live.monitored is None:
+            return False
+        self._ledger.put(record.evolve(by_user=True))
+        if record.state.status == Status.PAUSED:
+            await self._driver.resume(record.id)
+        ended = live.ended
+        await self._signal(record.id, number)
+        try:
+            async with asyncio.timeout(timeout):
+                await ended.wait()
+        except TimeoutError:
+            log.info("container %s did not end within %s s, killing it", record.id[:12], timeout)
+            await self._signal(record.id, signal.SIGKILL)
+            await ended.wait()
+        self.emit(self._ledger.get(record.id) if self._ledger.has_id(record.id) else record, "stop")
+        return True
+
+    async def _signal(self, container: str, number: int) -> None:
+        try:
+            await self._driver.signal(container, number)
+        except LabdockError as error:
+            # It ended between the look and the signal: the watch task sees that.
+            log.debug("signal %s to %s: %s", number, container[:12], error)
+
+    async def close(self, grace: float) -> None:
+        """Stop all that runs, within *grace* seconds, then every task. The engine is going away."""
+        self.stopping = True
+        alive = [record for record in self._ledger if record.state.status in ALIVE]
+        for record in alive:
+            live = self.live(record.id)
+            if live.retry is not None:
+                live.retry.cancel()
+        running = [r for r in alive if self.live(r.id).monitored is not None]
+        for record in running:
+            await self._signal(record.id, signal.SIGTERM)
+        await self._wait_all(running, grace)
+        for record in running:
+            if not self.live(record.id).ended.is_set():
+                await self._signal(record.id, signal.SIGKILL)
+        await self._wait_all(running, grace)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=2)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1)
+
+    async def _wait_all(self, records: list[ContainerRecord], grace: float) -> None:
+        waits = [asyncio.ensure_future(self.live(record.id).ended.wait()) for record in records]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=grace)
+            for wait in late:
+                wait.cancel()
+
+    def emit(self, record: ContainerRecord, action: str, **more: str) -> None:
+        """A container event, with the attributes Docker gives it."""
+        attributes = {**(record.config.labels or {}), "image": record.image, "name": record.name, **more}
+        self._events.emit("container", action, record.id, attributes)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """126 or 127 as a shell has it, 128 for all else (moby: daemon/start.go)."""
+    text = str(error)
+    if "executable file not found" in text or "no such file or directory" in text.lower():
+        return 127
+    if isinstance(error, InvalidRequest) and "permission denied" in text.lower():
+        return 126
+    return 128
