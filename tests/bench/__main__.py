@@ -1,0 +1,96 @@
+"""``python -m tests.bench``: start the engines, measure in turns, say the ratios."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from tests.bench import measures, report
+from tests.bench.archive import write_archive
+from tests.bench.engines import Engine, EngineMissing, Place, start_docker, start_labdock, start_podman, started
+
+STARTERS = {"podman": start_podman, "docker": start_docker, "labdock": start_labdock}
+
+
+def main() -> int:
+    options = _parse()
+    if os.geteuid() == 0:
+        print("the bench measures rootless engines: run it as an unprivileged user (make bench does)", file=sys.stderr)
+        return 2
+    _bound(options.limit)
+    place = Place(Path(os.environ["HOME"]), Path(os.environ["XDG_RUNTIME_DIR"]))
+    notes: list[str] = []
+    with ExitStack() as stack:
+        engines = _start(options.engines, place, stack, notes)
+        if not engines:
+            print("\n".join(notes), file=sys.stderr)
+            return 1
+        _load(engines, place)
+        counts = {"rounds": options.rounds, "warmup": options.warmup}
+        peers = tuple(e.name for e in engines if e.name != report.OURS)
+        rows = [
+            report.Row("create+start+wait+remove, docker-py", 0.2, measures.measure_run(engines, **counts), peers),
+            report.Row("exec, docker-py", 0.6, measures.measure_exec(engines, **counts), peers),
+            report.Row("run --rm, own command line", 1.0, measures.measure_command(engines, **counts), ("podman",)),
+        ]
+        time.sleep(options.settle)
+        memory = measures.measure_memory(engines)
+    print(report.table(engines, rows, memory, notes))
+    if options.json:
+        report.save(options.json, engines, rows, memory, notes)
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("engines", nargs="*", default=list(STARTERS), help="podman, docker, labdock (all of them)")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--settle", type=float, default=3.0, help="seconds of quiet before memory is read")
+    parser.add_argument("--limit", type=int, default=900, help="seconds after which everything is ended")
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    options = parser.parse_args()
+    unknown = set(options.engines) - set(STARTERS)
+    if unknown:
+        parser.error(f"unknown engine: {', '.join(sorted(unknown))}")
+    return options
+
+
+def _bound(limit: int) -> None:
+    def ring(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"the bench took longer than {limit} s")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.alarm(limit)
+
+
+def _start(names: list[str], place: Place, stack: ExitStack, notes: list[str]) -> list[Engine]:
+    engines = []
+    for name in names:
+        try:
+            engines.append(stack.enter_context(started(STARTERS[name], place)))
+        except EngineMissing as error:
+            notes.append(f"left out: {error}")
+            print(f"left out: {error}", file=sys.stderr)
+    return engines
+
+
+def _load(engines: list[Engine], place: Place) -> None:
+    archive = place.home / "bench.tar"
+    write_archive(Path("/bin/busybox"), archive)
+    for engine in engines:
+        client = engine.client()
+        try:
+            client.images.load(archive.read_bytes())
+        finally:
+            client.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""The engines under measurement: how each is started as this user, spoken to and ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import requests
+
+from tests.bench import processes
+from tests.bench.archive import IMAGE
+
+
+class EngineMissing(Exception):
+    """An engine could not be started; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine. ``run`` is the start of its own command line's ``run`` command; ``pid`` its tree's root."""
+
+    name: str
+    version: str
+    socket: Path
+    pid: int
+    run: tuple[str, ...]
+    environment: dict[str, str]
+
+    def client(self) -> docker.DockerClient:
+        return docker.DockerClient(base_url=f"unix://{self.socket}", timeout=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folders of one bench run: ``home`` on disk, ``runtime`` (0700) for sockets, both empty at first."""
+
+    home: Path
+    runtime: Path
+
+    def environment(self) -> dict[str, str]:
+        """A clean environment for an engine and its command line."""
+        return {
+            "HOME": str(self.home),
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+        }
+
+
+Starter = Callable[[Place], tuple[Engine, Callable[[], None]]]
+
+
+@contextmanager
+def started(start: Starter, place: Place) -> Iterator[Engine]:
+    """The engine that *start* starts, ended at the end. Raises EngineMissing."""
+    engine, stop = start(place)
+    try:
+        yield engine
+    finally:
+        stop()
+
+
+def start_podman(place: Place) -> tuple[Engine, Callable[[], None]]:
+    """Rootless ``podman system service``."""
+    podman = _program("podman", "podman")
+    config = place.home / ".config/containers"
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "storage.conf").write_text('[storage]\ndriver = "overlay"\n')
+    (config / "containers.conf").write_text('[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
+    socket = place.runtime / "podman.sock"
+    command = [podman, "system", "service", "--time=0", f"unix://{socket}"]
+    return _serve("podman", command, socket, place.environment(), (podman, "run", "--rm", IMAGE))
+
+
+def start_docker(place: Place) -> tuple[Engine, Callable[[], None]]:
+    """Rootless ``dockerd`` under rootlesskit and slirp4netns."""
+    script = Path("/usr/share/docker.io/contrib/dockerd-rootless.sh")
+    if not script.exists():
+        raise EngineMissing(f"docker: {script} is not there (package docker.io)")
+    _program("rootlesskit", "rootlesskit")
+    socket = place.runtime / "docker-peer.sock"
+    environment = place.environment() | {"DOCKERD_ROOTLESS_ROOTLESSKIT_NET": "slirp4netns"}
+    command = ["sh", str(script), "--host", f"unix://{socket}", "--exec-opt", "native.cgroupdriver=cgroupfs"]
+    client = (_program("docker", "docker.io"), "--host", f"unix://{socket}", "run", "--rm", IMAGE)
+    return _serve("docker", command, socket, environment, client)
+
+
+def start_labdock(place: Place) -> tuple[Engine, Callable[[], None]]:
+    """labdock itself, from the Python that runs this, in folders of its own."""
+    environment = place.environment() | {
+        "LABDOCK_DATA": str(place.home / "labdock"),
+        "LABDOCK_RUN": str(place.runtime / "labdock"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = Path(sys.executable).parent / "labdock"
+    if not command.exists():
+        raise EngineMissing(f"labdock: {command} is not there (make setup)")
+    start = [sys.executable, "-m", "labdock.daemon.start"]
+    done = subprocess.run(start, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode != 0:
+        raise EngineMissing(f"labdock: {done.stderr.strip() or done.stdout.strip()}")
+    socket = place.runtime / "labdock/docker.sock"
+    pid = processes.listener(socket)
+
+    def stop() -> None:
+        ask = [sys.executable, "-m", "labdock.daemon.stop"]
+        subprocess.run(ask, env=environment, capture_output=True, timeout=60, check=False)
+        processes.end(pid, patience=5)
+
+    try:
+        return _settled("labdock", socket, pid, (str(command), "run", "--rm", IMAGE), environment), stop
+    except BaseException:
+        stop()
+        raise
+
+
+def _serve(
+    name: str, command: list[str], socket: Path, environment: dict[str, str], run: tuple[str, ...]
+) -> tuple[Engine, Callable[[], None]]:
+    log = Path(environment["HOME"]) / f"{name}.log"
+    with log.open("wb") as out:
+        child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def stop() -> None:
+        processes.end(child.pid)
+        child.returncode = 0
+
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(socket):
+            if child.poll() is not None or time.monotonic() > deadline:
+                said = " / ".join(log.read_text(errors="replace").strip().splitlines()[-4:])
+                raise EngineMissing(f"{name}: no answer on its socket: {said}")
+            time.sleep(0.1)
+        return _settled(name, socket, child.pid, run, environment), stop
+    except BaseException:
+        stop()
+        raise
+
+
+def _settled(name: str, socket: Path, pid: int, run: tuple[str, ...], environment: dict[str, str]) -> Engine:
+    client = docker.DockerClient(base_url=f"unix://{socket}", timeout=60)
+    try:
+        version = str(client.version()["Version"])
+    finally:
+        client.close()
+    return Engine(name, version, socket, pid, run, environment)
+
+
+def _answers(socket: Path) -> bool:
+    if not socket.exists():
+        return False
+    client = docker.DockerClient(base_url=f"unix://{socket}", version="1.41", timeout=5)
+    try:
+        return bool(client.ping())
+    except (requests.exceptions.RequestException, docker.errors.DockerException):
+        return False
+    finally:
+        client.close()
+
+
+def _program(name: str, package: str) -> str:
+    found = shutil.which(name, path="/usr/bin:/usr/sbin:/bin:/sbin")
+    if found is None:
+        raise EngineMissing(f"{package}: {name} is not installed")
+    return os.path.realpath(found)
