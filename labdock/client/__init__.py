@@ -1,0 +1,110 @@
+"""A typed, blocking client for the engine's API. Runs in whatever process needs an engine: shells, kernels, tests.
+
+::
+
+    from labdock.client import connect
+
+    client = connect()                      # starts the engine at first use
+    for container in client.containers.list():
+        print(container.name, container.status)
+
+Every call raises :mod:`labdock.errors`: EngineUnreachable when nobody answers, else what the engine said.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from labdock.client.caller import Caller
+from labdock.client.transport import Transport, UnixTransport
+
+if TYPE_CHECKING:
+    from labdock.client.containers import Containers, Execs
+    from labdock.client.images import Builds, Images
+    from labdock.client.system import Networks, System, Volumes
+
+__all__ = ["Client", "Transport", "UnixTransport", "connect"]
+
+
+class Client:
+    """The engine behind *transport*. Parts load when they are first used: a shell command pays for few."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._caller = Caller(transport)
+
+    @property
+    def transport(self) -> Transport:
+        return self._caller.transport
+
+    @cached_property
+    def containers(self) -> Containers:
+        from labdock.client.containers import Containers
+
+        return Containers(self._caller)
+
+    @cached_property
+    def execs(self) -> Execs:
+        from labdock.client.containers import Execs
+
+        return Execs(self._caller)
+
+    @cached_property
+    def images(self) -> Images:
+        from labdock.client.images import Images
+
+        return Images(self._caller)
+
+    @cached_property
+    def builds(self) -> Builds:
+        from labdock.client.images import Builds
+
+        return Builds(self._caller)
+
+    @cached_property
+    def system(self) -> System:
+        from labdock.client.system import System
+
+        return System(self._caller)
+
+    @cached_property
+    def networks(self) -> Networks:
+        from labdock.client.system import Networks
+
+        return Networks(self._caller)
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        from labdock.client.system import Volumes
+
+        return Volumes(self._caller)
+
+    def close(self) -> None:
+        """Close kept connections."""
+        if isinstance(self.transport, UnixTransport):
+            self.transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+
+def connect(environment: Mapping[str, str] | None = None, *, start: bool = True) -> Client:
+    """The client for this user's engine, or for the one LABDOCK_HOST or DOCKER_HOST names.
+
+    Nothing is sent yet. With *start*, labdock's own engine is started when the first call finds nobody;
+    another one never is.
+    """
+    from labdock.client import engine
+
+    known = os.environ if environment is None else environment
+    socket, own = engine.find_socket(known)
+
+    def begin() -> None:
+        engine.start(environment)
+
+    return Client(UnixTransport(socket, begin if own and start else None))

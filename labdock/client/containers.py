@@ -1,0 +1,176 @@
+"""Containers and the commands run in them, over the engine's API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from labdock.client.caller import Caller, decode, path
+from labdock.client.results import (
+    Container,
+    ContainerSummary,
+    Created,
+    ExecState,
+    Exit,
+    Processes,
+    Wire,
+    result,
+)
+from labdock.client.streams import Attached, Output
+from labdock.client.transport import Answer
+from labdock.schema.container import CreateRequest, ExecConfig
+
+Filters = Mapping[str, list[str]]
+
+
+class Waiting:
+    """A wait that the engine has already begun; ``result`` blocks until the container's end."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def fileno(self) -> int:
+        """Readable when the end is known (or the engine is gone)."""
+        return self._answer.fileno()
+
+    def result(self) -> Exit:
+        with self._answer:
+            return result(Exit, decode(self._answer.read(), "wait"))
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class Containers:
+    """*ref* is a name, an id or an unambiguous beginning of one. NoSuchContainer when there is none."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def create(self, request: CreateRequest, *, name: str | None = None, platform: str | None = None) -> Created:
+        """Raises NoSuchImage, Conflict (the name is taken), InvalidRequest."""
+        query = {"name": name, "platform": platform}
+        return result(Created, self._caller.fetch("/containers/create", query, method="POST", body=request))
+
+    def start(self, ref: str) -> bool:
+        """False when it was running already."""
+        return self._caller.did(path("containers", ref, "start"))
+
+    def stop(self, ref: str, *, timeout: int | None = None, signal: str | None = None) -> bool:
+        """False when it was not running. *timeout* in seconds before SIGKILL, -1 never."""
+        return self._caller.did(path("containers", ref, "stop"), {"t": timeout, "signal": signal})
+
+    def restart(self, ref: str, *, timeout: int | None = None, signal: str | None = None) -> None:
+        self._caller.did(path("containers", ref, "restart"), {"t": timeout, "signal": signal})
+
+    def kill(self, ref: str, signal: str | None = None) -> None:
+        self._caller.did(path("containers", ref, "kill"), {"signal": signal})
+
+    def pause(self, ref: str) -> None:
+        self._caller.did(path("containers", ref, "pause"))
+
+    def unpause(self, ref: str) -> None:
+        self._caller.did(path("containers", ref, "unpause"))
+
+    def rename(self, ref: str, name: str) -> None:
+        self._caller.did(path("containers", ref, "rename"), {"name": name})
+
+    def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+        self._caller.call("DELETE", path("containers", ref), {"force": force, "v": volumes, "link": link})
+
+    def resize(self, ref: str, rows: int, columns: int) -> None:
+        self._caller.did(path("containers", ref, "resize"), {"h": rows, "w": columns})
+
+    def inspect(self, ref: str, *, size: bool = False) -> Container:
+        return result(Container, self._caller.fetch(path("containers", ref, "json"), {"size": size}))
+
+    def list(
+        self, *, all: bool = False, limit: int | None = None, size: bool = False, filters: Filters | None = None
+    ) -> list[ContainerSummary]:
+        query = {"all": all, "limit": limit, "size": size, "filters": filters}
+        return [result(ContainerSummary, wire) for wire in self._caller.fetch("/containers/json", query)]
+
+    def top(self, ref: str, ps_args: str | None = None) -> Processes:
+        return result(Processes, self._caller.fetch(path("containers", ref, "top"), {"ps_args": ps_args}))
+
+    def wait(self, ref: str, condition: str = "not-running") -> Exit:
+        return self.prepare_wait(ref, condition).result()
+
+    def prepare_wait(self, ref: str, condition: str = "not-running") -> Waiting:
+        """Begin to wait; returns once the engine has taken note, so that a start afterwards is not missed."""
+        return Waiting(self._caller.open("POST", path("containers", ref, "wait"), {"condition": condition}))
+
+    def logs(
+        self,
+        ref: str,
+        *,
+        follow: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        since: str | None = None,
+        until: str | None = None,
+        tail: str | None = None,
+        timestamps: bool = False,
+        tty: bool | None = None,
+    ) -> Output:
+        """Its log as a stream. *since*, *until*: seconds since the epoch as text. *tty*: asked for when None."""
+        query = {
+            "follow": follow,
+            "stdout": stdout,
+            "stderr": stderr,
+            "since": since,
+            "until": until,
+            "tail": tail,
+            "timestamps": timestamps,
+        }
+        has_tty = self.inspect(ref).tty if tty is None else tty
+        return Output(self._caller.open("GET", path("containers", ref, "logs"), query), tty=has_tty)
+
+    def attach(
+        self,
+        ref: str,
+        *,
+        tty: bool,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        logs: bool = False,
+        detach_keys: str | None = None,
+    ) -> Attached:
+        """Attach to its streams. *tty*: whether the container has one."""
+        query = {
+            "stream": True,
+            "stdin": stdin,
+            "stdout": stdout,
+            "stderr": stderr,
+            "logs": logs,
+            "detachKeys": detach_keys,
+        }
+        return Attached(self._caller.hijack(path("containers", ref, "attach"), query), tty=tty)
+
+
+class Execs:
+    """Commands run in running containers."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def create(self, ref: str, config: ExecConfig) -> str:
+        """The new exec's id. Raises Conflict when the container does not run."""
+        wire: Wire = self._caller.fetch(path("containers", ref, "exec"), method="POST", body=config)
+        return str(wire["Id"])
+
+    def start(self, id: str, *, tty: bool = False, size: tuple[int, int] | None = None) -> Attached:
+        """Run it, attached. *size* is (rows, columns)."""
+        body: Wire = {"Detach": False, "Tty": tty}
+        if tty and size:
+            body["ConsoleSize"] = size
+        return Attached(self._caller.hijack(path("exec", id, "start"), body=body), tty=tty)
+
+    def start_detached(self, id: str, *, tty: bool = False) -> None:
+        self._caller.call("POST", path("exec", id, "start"), body={"Detach": True, "Tty": tty})
+
+    def resize(self, id: str, rows: int, columns: int) -> None:
+        self._caller.did(path("exec", id, "resize"), {"h": rows, "w": columns})
+
+    def inspect(self, id: str) -> ExecState:
+        return result(ExecState, self._caller.fetch(path("exec", id, "json")))

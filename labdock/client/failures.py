@@ -1,0 +1,58 @@
+"""Turning an engine's error answers into labdock's errors again, words and hint kept."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from labdock import errors
+from labdock.errors import LabdockError
+
+_BY_STATUS: dict[int, type[LabdockError]] = {
+    400: errors.InvalidRequest,
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    500: errors.SystemFailure,
+    501: errors.Unsupported,
+    503: errors.Unavailable,
+}
+#: A 404 says in its words what was not found (docker-py chooses its exceptions the same way).
+_MISSING: tuple[tuple[str, type[LabdockError]], ...] = (
+    ("no such container", errors.NoSuchContainer),
+    ("no such image", errors.NoSuchImage),
+    ("no such exec instance", errors.NoSuchExec),
+    ("no such volume", errors.NoSuchVolume),
+)
+_MISSING_NETWORK = re.compile(r"network \S.* not found", re.IGNORECASE)
+
+
+class _Words(msgspec.Struct):
+    message: str = ""
+    hint: str | None = None
+
+
+def _kind(status: int, message: str) -> type[LabdockError]:
+    if status == 404:
+        lower = message.lower()
+        for words, kind in _MISSING:
+            if words in lower:
+                return kind
+        if _MISSING_NETWORK.match(message):
+            return errors.NoSuchNetwork
+    return _BY_STATUS.get(status, errors.InvalidRequest if 400 <= status < 500 else LabdockError)
+
+
+def restore(status: int, body: bytes) -> LabdockError:
+    """The error that an answer with *status* (>= 400) and *body* means; never raises."""
+    try:
+        words = msgspec.json.decode(body, type=_Words)
+    except msgspec.MsgspecError:
+        words = _Words(body.decode("utf-8", "replace").strip())
+    message = words.message or f"the engine answered {status} and said nothing more"
+    kind = _kind(status, message)
+    error = kind.__new__(kind)  # the named kinds build their words from a name; these words are ready
+    LabdockError.__init__(error, message, hint=words.hint)
+    return error

@@ -1,0 +1,89 @@
+"""The engine itself, its events, networks and volumes, over the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from labdock.client.caller import Caller, lines, path
+from labdock.client.results import Network, Version, Volume, Wire, result
+from labdock.schema.events import Event
+
+Filters = Mapping[str, list[str]]
+
+
+class System:
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def ping(self) -> dict[str, str]:
+        """The answer's headers (``api-version``, ``server`` …)."""
+        with self._caller.open("GET", "/_ping") as answer:
+            answer.read()
+            return dict(answer.head.headers)
+
+    def version(self) -> Version:
+        return result(Version, self._caller.fetch("/version"))
+
+    def info(self) -> Wire:
+        found: Wire = self._caller.fetch("/info")
+        return found
+
+    def df(self) -> Wire:
+        found: Wire = self._caller.fetch("/system/df")
+        return found
+
+    def doctor(self) -> Wire:
+        """The engine's Plan with its probes (an endpoint of labdock's own)."""
+        found: Wire = self._caller.fetch("/labdock/doctor")
+        return found
+
+    def events(
+        self, *, since: str | None = None, until: str | None = None, filters: Filters | None = None
+    ) -> Iterator[Event]:
+        """What happens, as it happens, until *until*; closing the iterator ends it."""
+        decoder = msgspec.json.Decoder(Event)
+        query = {"since": since, "until": until, "filters": filters}
+        for line in lines(self._caller.open("GET", "/events", query)):
+            yield decoder.decode(line)
+
+
+class Networks:
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def list(self, filters: Filters | None = None) -> list[Network]:
+        return [result(Network, wire) for wire in self._caller.fetch("/networks", {"filters": filters})]
+
+    def inspect(self, ref: str) -> Network:
+        """Raises NoSuchNetwork."""
+        return result(Network, self._caller.fetch(path("networks", ref)))
+
+
+class Volumes:
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def list(self, filters: Filters | None = None) -> list[Volume]:
+        found = self._caller.fetch("/volumes", {"filters": filters})
+        return [result(Volume, wire) for wire in found.get("Volumes") or ()]
+
+    def inspect(self, name: str) -> Volume:
+        """Raises NoSuchVolume."""
+        return result(Volume, self._caller.fetch(path("volumes", name)))
+
+    def create(
+        self,
+        name: str | None = None,
+        *,
+        driver: str = "local",
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Volume:
+        body = {"Name": name or "", "Driver": driver, "DriverOpts": dict(options or {}), "Labels": dict(labels or {})}
+        return result(Volume, self._caller.fetch("/volumes/create", method="POST", body=body))
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Raises NoSuchVolume, Conflict when a container uses it."""
+        self._caller.call("DELETE", path("volumes", name), {"force": force})
