@@ -1,0 +1,196 @@
+"""The instructions of the language, typed and frozen. Words with variables are kept unexpanded, with their ranges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labdock.build.dockerfile.lines import Directive
+from labdock.build.dockerfile.source import Range, Word
+from labdock.build.dockerfile.statements import Heredoc
+from labdock.schema.container import HealthcheckConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """``text`` is the instruction as written, continuations joined; ``flags`` as written, without quotes."""
+
+    keyword: str
+    text: str
+    range: Range
+    flags: tuple[str, ...] = ()
+    comments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A name and its value. ``old_form``: ``ENV name value``, without "="."""
+
+    name: Word
+    value: Word
+    old_form: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One argument of ARG; ``default`` None: it has none."""
+
+    name: str
+    default: Word | None
+    range: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line: ``args`` as given in JSON, or one text for the SHELL (``shell``)."""
+
+    args: tuple[str, ...]
+    shell: bool
+    heredocs: tuple[Heredoc, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A file of COPY or ADD that is a heredoc."""
+
+    name: str
+    content: str
+    expand: bool
+    range: Range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class From(Instruction):
+    base: Word
+    name: str = ""
+    platform: Word | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arg(Instruction):
+    declared: tuple[Declared, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Env(Instruction):
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label(Instruction):
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Instruction):
+    command: Command
+    mounts: tuple[Word, ...] = ()
+    network: str = "default"
+    security: str = "sandbox"
+    devices: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(Instruction):
+    """What COPY and ADD share. ``excludes`` are patterns relative to each copied folder."""
+
+    sources: tuple[Word, ...]
+    inlines: tuple[Inline, ...] = ()
+    destination: Word
+    chown: Word | None = None
+    chmod: Word | None = None
+    link: bool = False
+    excludes: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy(Transfer):
+    source: Word | None = None
+    parents: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add(Transfer):
+    checksum: Word | None = None
+    keep_git_dir: bool | None = None
+    unpack: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workdir(Instruction):
+    path: Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User(Instruction):
+    user: Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expose(Instruction):
+    ports: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume(Instruction):
+    paths: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cmd(Instruction):
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrypoint(Instruction):
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell(Instruction):
+    args: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopSignal(Instruction):
+    signal: Word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Healthcheck(Instruction):
+    check: HealthcheckConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onbuild(Instruction):
+    """``trigger`` is what runs in a child image; heredoc bodies included."""
+
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintainer(Instruction):
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """FROM and what follows it. ``index`` counts from 0."""
+
+    index: int
+    start: From
+    instructions: tuple[Instruction, ...]
+
+    @property
+    def name(self) -> str:
+        return self.start.name
+
+
+@dataclass(frozen=True, slots=True)
+class Dockerfile:
+    """A parsed Dockerfile. ``arguments`` are the ARGs before the first FROM; ``notices`` (line, text)."""
+
+    directives: tuple[Directive, ...]
+    escape: str
+    arguments: tuple[Arg, ...]
+    stages: tuple[Stage, ...]
+    notices: tuple[tuple[int, str], ...] = ()

@@ -1,0 +1,227 @@
+"""From a parsed Dockerfile to what must be built: global arguments, base names, the stages that are needed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from labdock.build.dockerfile import instructions as ast
+from labdock.build.dockerfile.source import Range, Word, refuse
+from labdock.build.dockerfile.words import LexError, expand
+from labdock.errors import DockerfileError
+
+#: Build arguments that RUN sees without an ARG; in no history and no cache key.
+PROXIES = frozenset(
+    name
+    for lower in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+    for name in (lower, lower.upper())
+)
+#: Build arguments that speak to the builder itself and need no ARG.
+BUILDER_ARGS = frozenset(
+    {
+        "BUILDKIT_SYNTAX",
+        "BUILDKIT_INLINE_CACHE",
+        "BUILDKIT_CACHE_MOUNT_NS",
+        "BUILDKIT_MULTI_PLATFORM",
+        "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+        "BUILDKIT_SANDBOX_HOSTNAME",
+        "BUILDKIT_BUILD_NAME",
+        "BUILDKIT_DOCKERFILE_CHECK",
+        "SOURCE_DATE_EPOCH",
+    }
+)
+SCRATCH = "scratch"
+Source = int | str
+"""Where files come from: a stage's index, or an image's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage that will be built. ``base`` is an earlier stage's index or an image's name; "" platform: native."""
+
+    stage: ast.Stage
+    base: Source
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``stages`` are in file order, the needed ones only; the last is the target. ``total`` counts Docker's steps.
+
+    ``arguments``: the global ARGs with their values, and the platform's, which a stage's ``ARG name`` imports.
+    """
+
+    dockerfile: ast.Dockerfile
+    build_args: Mapping[str, str]
+    arguments: Mapping[str, str]
+    stages: tuple[PlannedStage, ...]
+    total: int
+    unused: tuple[str, ...]
+
+    @property
+    def target(self) -> PlannedStage:
+        return self.stages[-1]
+
+
+def make_plan(
+    dockerfile: ast.Dockerfile,
+    *,
+    build_args: Mapping[str, str | None] | None = None,
+    target: str = "",
+    platform: str = "",
+    native: str = "linux/amd64",
+) -> Plan:
+    """Plan *target* (a stage's name, in any case; "": the last one). Raises DockerfileError."""
+    given = {name: value for name, value in (build_args or {}).items() if value is not None}
+    wanted = find_target(dockerfile, target)
+    arguments = _platform_arguments(platform or native, native, target)
+    for instruction in dockerfile.arguments:
+        for one in instruction.declared:
+            if one.name in given:
+                arguments[one.name] = given[one.name]
+            elif one.default is not None:
+                arguments[one.name] = expand_word(one.default, arguments, dockerfile.escape)
+    planned: list[PlannedStage] = []
+    for stage in dockerfile.stages[: wanted.index + 1]:
+        base = _find_base(dockerfile, stage, arguments)
+        flag = stage.start.platform
+        chosen = expand_word(flag, arguments, dockerfile.escape) if flag else platform
+        planned.append(PlannedStage(stage, base, chosen))
+    needed = _reach(dockerfile, planned)
+    stages = tuple(planned[index] for index in sorted(needed))
+    for entry in stages:
+        for instruction_ in entry.stage.instructions:
+            check_supported(instruction_)
+    total = len(dockerfile.arguments) + sum(1 + len(entry.stage.instructions) for entry in stages)
+    return Plan(dockerfile, given, arguments, stages, total, _unused(dockerfile, given))
+
+
+def find_target(dockerfile: ast.Dockerfile, target: str) -> ast.Stage:
+    """The stage *target* means. Raises DockerfileError."""
+    if not target:
+        return dockerfile.stages[-1]
+    for stage in reversed(dockerfile.stages):
+        if stage.name == target.lower():
+            return stage
+    if target.isascii() and target.isdigit() and int(target[:9]) < len(dockerfile.stages):
+        return dockerfile.stages[int(target[:9])]
+    names = [stage.name for stage in dockerfile.stages if stage.name]
+    hint = f"its stages are: {', '.join(names)}" if names else "its stages have no names; add AS name to a FROM line"
+    raise DockerfileError(f"target stage {target!r} could not be found", hint=hint)
+
+
+def expand_word(word: Word, values: Mapping[str, str], escape: str) -> str:
+    """*word* with its variables replaced; what fails is an error at the word."""
+    try:
+        return expand(word.text, values, escape)
+    except LexError as error:
+        raise refuse(word.range, str(error)) from None
+
+
+def find_source(dockerfile: ast.Dockerfile, before: int, word: Word) -> Source:
+    """What ``--from=`` names, seen from stage number *before*. Raises DockerfileError."""
+    if "$" in word.text:
+        raise refuse(
+            word.range,
+            f"variable expansion is not supported for --from ({word.text})",
+            hint="add a stage `FROM image:$ARG AS name` with a global ARG, and use --from=name",
+        )
+    name = word.text.lower()
+    for stage in reversed(dockerfile.stages[:before]):
+        if stage.name == name:
+            return stage.index
+    if name.isascii() and name.isdigit():
+        index = int(name[:9])
+        if index >= before:
+            hint = f"stages before this one: 0 to {before - 1}" if before else "this is the first stage"
+            raise refuse(word.range, f"invalid from flag value {word.text}: no such stage before this one", hint=hint)
+        return index
+    for stage in dockerfile.stages[before:]:
+        if stage.name == name:
+            if stage.index == before:
+                raise refuse(word.range, f"circular dependency: stage {word.text} copies from itself")
+            raise refuse(word.range, f"stage {word.text} must be defined before it is copied from")
+    return word.text
+
+
+def _platform_arguments(target: str, native: str, stage: str) -> dict[str, str]:
+    found = {"TARGETSTAGE": stage or "default"}
+    for prefix, value in (("TARGET", target), ("BUILD", native)):
+        os_name, _, rest = value.partition("/")
+        architecture, _, variant = rest.partition("/")
+        found[f"{prefix}PLATFORM"] = value
+        found[f"{prefix}OS"] = os_name
+        found[f"{prefix}OSVERSION"] = ""
+        found[f"{prefix}ARCH"] = architecture
+        found[f"{prefix}VARIANT"] = variant
+    return found
+
+
+def _find_base(dockerfile: ast.Dockerfile, stage: ast.Stage, arguments: Mapping[str, str]) -> Source:
+    word = stage.start.base
+    name = expand_word(word, arguments, dockerfile.escape).strip()
+    if not name:
+        hint = "an ARG for FROM must be declared before the first FROM and have a value"
+        raise refuse(word.range, f"base name ({word.text}) should not be blank", hint=hint)
+    for earlier in reversed(dockerfile.stages[: stage.index]):
+        if earlier.name == name.lower():
+            return earlier.index
+    return name
+
+
+def _reach(dockerfile: ast.Dockerfile, planned: list[PlannedStage]) -> set[int]:
+    needed: set[int] = set()
+    todo = [len(planned) - 1]
+    while todo:
+        index = todo.pop()
+        if index in needed:
+            continue
+        needed.add(index)
+        sources: list[Source] = [planned[index].base]
+        for instruction in planned[index].stage.instructions:
+            if isinstance(instruction, ast.Copy) and instruction.source is not None:
+                sources.append(find_source(dockerfile, index, instruction.source))
+        todo += [source for source in sources if isinstance(source, int)]
+    return needed
+
+
+def _unused(dockerfile: ast.Dockerfile, given: Mapping[str, str]) -> tuple[str, ...]:
+    declared = {one.name for instruction in dockerfile.arguments for one in instruction.declared}
+    for stage in dockerfile.stages:
+        for instruction in stage.instructions:
+            if isinstance(instruction, ast.Arg):
+                declared |= {one.name for one in instruction.declared}
+    return tuple(sorted(set(given) - declared - PROXIES - BUILDER_ARGS))
+
+
+def check_supported(instruction: ast.Instruction) -> None:
+    """Raise DockerfileError for what the language has and labdock has not yet."""
+    if isinstance(instruction, ast.Run):
+        if instruction.mounts:
+            raise _unsupported(instruction.mounts[0].range, "RUN --mount")
+        if instruction.devices:
+            raise _unsupported(instruction.devices[0].range, "RUN --device")
+        if instruction.security != "sandbox":
+            raise _unsupported(instruction.range, "RUN --security=insecure")
+    elif isinstance(instruction, ast.Copy):
+        if instruction.parents:
+            raise _unsupported(instruction.range, "COPY --parents")
+        for word in instruction.sources:
+            if is_remote(word.text):
+                raise refuse(word.range, "source can't be a URL for COPY", hint="ADD takes URLs")
+    elif isinstance(instruction, ast.Add):
+        if instruction.checksum is not None or instruction.keep_git_dir is not None:
+            what = "ADD --checksum" if instruction.checksum else "ADD --keep-git-dir"
+            raise _unsupported(instruction.range, what)
+        for word in instruction.sources:
+            if is_remote(word.text):
+                raise _unsupported(word.range, f"ADD of a URL or a git repository ({word.text})")
+
+
+def is_remote(source: str) -> bool:
+    """Whether ADD would fetch *source* instead of taking it from the context."""
+    return source.startswith(("http://", "https://", "git://", "git@", "ssh://"))
+
+
+def _unsupported(where: Range, what: str) -> DockerfileError:
+    return refuse(where, f"{what} is not supported yet")
