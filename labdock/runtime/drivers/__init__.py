@@ -1,0 +1,1 @@
+"""Runtime drivers. Each keeps the promises of :class:`labdock.runtime.RuntimeDriver`."""

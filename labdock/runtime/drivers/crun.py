@@ -1,0 +1,219 @@
+"""The driver over crun(1), each container under its own conmon(8)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import stat
+from pathlib import Path
+
+import msgspec
+
+from labdock.errors import Conflict, NoSuchContainer, SystemFailure
+from labdock.runtime import Bundle, ExecProcess, ExecRequest, Exit, Monitored, children
+from labdock.runtime.drivers import failures
+from labdock.runtime.monitor import conmon
+from labdock.runtime.monitor.container import MonitoredContainer
+from labdock.runtime.monitor.layout import Layout
+from labdock.sys import mounts
+
+#: A SIGKILLed container is gone within milliseconds, unless a process of it hangs in the kernel.
+DEATH_SECONDS = 10.0
+
+
+class CrunDriver:
+    """A :class:`labdock.runtime.RuntimeDriver`.
+
+    *crun* and *conmon* are absolute paths; *box* is the sandbox's own tmpfs, where crun keeps its state
+    (``box/crun``). One per engine process, used from the event loop's thread only.
+    """
+
+    name = "crun"
+
+    def __init__(self, crun: str, conmon: str, box: Path) -> None:
+        self._box = box
+        self._crun = _protect(crun, box / "bin" / "crun")
+        self._conmon = conmon
+        self._root = box / "crun"
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._arguments = ("--cgroup-manager=disabled", f"--root={self._root}")
+        self._null = os.open("/dev/null", os.O_RDWR)
+        self._folder = os.open(box, os.O_PATH | os.O_DIRECTORY)
+        self._environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "XDG_RUNTIME_DIR": str(box),
+            # conmon makes its console socket there, and sun_path is short.
+            "TMPDIR": str(box) if len(str(box)) < 80 else f"/proc/{os.getpid()}/fd/{self._folder}",
+        }
+        self._containers: dict[str, MonitoredContainer] = {}
+        self._monitors: dict[str, int] | None = None
+
+    async def create(self, bundle: Bundle) -> Monitored:
+        layout = Layout(bundle.folder)
+        layout.exits.mkdir(parents=True, exist_ok=True)
+        settings = conmon.Settings(tty=bundle.tty, stdin=bundle.stdin, stdin_once=bundle.stdin_once)
+        layout.config.write_bytes(msgspec.json.encode(bundle.spec))
+        layout.settings.write_bytes(msgspec.json.encode(settings))
+        argv = conmon.command_line(self._conmon, self._crun, self._arguments, bundle)
+        errors = os.memfd_create("conmon-errors")
+        try:
+            child, report = await conmon.start(argv, self._environment, self._null, errors)
+            if report.pid <= 0:
+                await child.wait()
+                text = report.message or os.pread(errors, 65536, 0).decode(errors="replace")
+                await self._forget(bundle.id)
+                raise failures.translate(text, _program(bundle), failures.CREATE)
+        finally:
+            os.close(errors)
+        container = MonitoredContainer(bundle.id, report.pid, layout, settings, os.dup(child.pidfd))
+        self._containers[bundle.id] = container
+        return container
+
+    async def start(self, container: str) -> None:
+        found = self._find(container)
+        fifo = self._root / container / "exec.fifo"
+        try:
+            fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except FileNotFoundError as error:
+            raise Conflict(f"container {container} was started before") from error
+        except OSError as error:
+            raise Conflict(f"container {container} has ended before its start") from error
+        try:
+            # What `crun start` does: the first process waits for one byte, and a fifo that is gone means "started".
+            fifo.unlink()
+            os.write(fd, b"\0")
+            await _all_readers_gone(fd)
+        finally:
+            os.close(fd)
+        del found
+
+    async def signal(self, container: str, number: int) -> None:
+        self._find(container).signal(number)
+
+    async def exec(self, container: str, request: ExecRequest) -> ExecProcess:
+        raise Conflict("later")
+
+    async def pause(self, container: str) -> None:
+        raise Conflict("later")
+
+    async def resume(self, container: str) -> None:
+        raise Conflict("later")
+
+    async def adopt(self, container: str, folder: Path) -> Monitored | Exit | None:
+        layout = Layout(folder)
+        if self._monitors is None:
+            self._monitors = conmon.find_monitors()
+        monitor = self._open_monitor(self._monitors.get(container), folder)
+        if monitor is None:
+            end = conmon.read_exit(layout, container)
+            if end is None and folder.exists():
+                await self._forget(container)
+            return end
+        try:
+            settings = msgspec.json.decode(layout.settings.read_bytes(), type=conmon.Settings)
+            pid = int(layout.pid.read_text())
+        except (OSError, ValueError, msgspec.DecodeError):
+            # Killed in the middle of create: there is no container yet.
+            signal.pidfd_send_signal(monitor, signal.SIGKILL)
+            os.close(monitor)
+            await self._forget(container)
+            return None
+        adopted = MonitoredContainer(container, pid, layout, settings, monitor)
+        self._containers[container] = adopted
+        return adopted
+
+    def _open_monitor(self, pid: int | None, folder: Path) -> int | None:
+        """A pidfd of the conmon *pid*, if that is still the conmon of *folder*."""
+        if pid is None:
+            return None
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return None
+        if conmon.is_monitor(pid, folder):
+            return fd
+        os.close(fd)
+        return None
+
+    async def delete(self, container: str) -> None:
+        found = self._containers.get(container)
+        if found is not None:
+            found.signal_quietly(signal.SIGKILL)
+            try:
+                await asyncio.wait_for(found.wait(), DEATH_SECONDS)
+            except TimeoutError as error:
+                raise SystemFailure(
+                    f"container {container} did not end within {DEATH_SECONDS:g} s of SIGKILL"
+                ) from error
+            found.let_go()
+            del self._containers[container]
+            shutil.rmtree(found.layout.folder, ignore_errors=True)
+            shutil.rmtree(self._root / container, ignore_errors=True)
+        else:
+            await self._forget(container)
+
+    async def _forget(self, container: str) -> None:
+        """Have crun remove what it knows of *container*, whatever state it is in."""
+        if not (self._root / container).exists():
+            return
+        argv = [self._crun, *self._arguments, "delete", "--force", container]
+        child = children.spawn(argv, self._environment, {0: self._null, 1: self._null, 2: self._null})
+        await child.wait()
+        shutil.rmtree(self._root / container, ignore_errors=True)
+
+    def _find(self, container: str) -> MonitoredContainer:
+        try:
+            return self._containers[container]
+        except KeyError as error:
+            raise NoSuchContainer(container) from error
+
+    def close(self) -> None:
+        """Let go of all containers; they go on under their monitors."""
+        for container in self._containers.values():
+            container.let_go()
+        self._containers.clear()
+        os.close(self._null)
+        os.close(self._folder)
+
+
+def _program(bundle: Bundle) -> str:
+    process = bundle.spec.get("process")
+    args = process.get("args") if isinstance(process, dict) else None
+    return str(args[0]) if isinstance(args, list) and args else ""
+
+
+def _protect(crun: str, target: Path) -> str:
+    """crun's path under a read-only bind mount, or as it was where that is refused.
+
+    crun copies itself into a memfd at every start, lest a container write to it through /proc/self/exe
+    (CVE-2019-5736), unless it lies on a read-only mount already (crun 1.8, cloned_binary.c): that takes 1 ms less.
+    """
+    try:
+        if target.exists() and os.statvfs(target).f_flag & os.ST_RDONLY:
+            return str(target)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target.touch()
+        mounts.mount_options(crun, str(target), "none", ("bind", "ro"))
+    except OSError:
+        return crun
+    return str(target)
+
+
+async def _all_readers_gone(fd: int) -> None:
+    """Wait until nobody has the reading end of the fifo behind *fd* open."""
+    assert stat.S_ISFIFO(os.fstat(fd).st_mode)
+    loop = asyncio.get_running_loop()
+    gone: asyncio.Future[None] = loop.create_future()
+    # A writing end is never readable; epoll reports EPOLLERR when the last reader closes, and asyncio as readable.
+    loop.add_reader(fd, _settle, gone)
+    try:
+        await gone
+    finally:
+        loop.remove_reader(fd)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,1 @@
+"""Watching one container: conmon, its log, its exit file and its attach socket. In the engine process."""

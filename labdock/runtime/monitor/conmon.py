@@ -1,0 +1,164 @@
+"""conmon(8): how it is started, what it reports, how its end is read."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from labdock.errors import SystemFailure
+from labdock.runtime import Bundle, Exit, children
+from labdock.runtime.monitor.layout import Layout
+
+#: conmon reports within milliseconds; a runtime that hangs is given up after this many seconds.
+REPORT_SECONDS = 60.0
+_REPORT_LIMIT = 64 * 1024
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What an adopting engine must know of a monitor."""
+
+    tty: bool = False
+    stdin: bool = False
+    stdin_once: bool = False
+
+
+class Report(msgspec.Struct, frozen=True):
+    """conmon's line on the sync pipe: the container's pid, or -1 and the runtime's stderr."""
+
+    pid: int = -1
+    message: str = ""
+
+
+def command_line(conmon: str, runtime: str, runtime_args: tuple[str, ...], bundle: Bundle) -> list[str]:
+    """conmon's arguments for *bundle*.
+
+    ``--sync``: conmon stays our own child (one fork less, and its pid is known without a pid file).
+    ``--no-sync-log``: no fsync of the log at the end; what was written is in the page cache, so it survives
+    every death but the machine's. ``--full-attach``: the attach socket lies in the bundle, at any depth.
+    """
+    layout = Layout(bundle.folder)
+    line = [
+        *(conmon, "--sync", "--no-sync-log", "--full-attach"),
+        *("--cid", bundle.id, "--cuuid", bundle.id, "--name", bundle.id),
+        *("--runtime", runtime, "--bundle", str(bundle.folder)),
+        *("--exit-dir", str(layout.exits), "--container-pidfile", str(layout.pid)),
+        *("--log-path", f"k8s-file:{bundle.log}" if bundle.log else "off:"),
+        *("--log-level", "error"),
+    ]
+    for argument in runtime_args:
+        line += ["--runtime-arg", argument]
+    if bundle.tty:
+        line.append("--terminal")
+    if bundle.stdin:
+        line.append("--stdin")
+        if not bundle.stdin_once:
+            line.append("--leave-stdin-open")
+    return line
+
+
+async def start(
+    argv: list[str], environment: Mapping[str, str], null: int, errors: int
+) -> tuple[children.Child, Report]:
+    """Start conmon and wait for its report. *null* is an open /dev/null, *errors* where its own stderr goes."""
+    read, write = os.pipe()
+    try:
+        child = children.spawn(
+            argv, dict(environment) | {"_OCI_SYNCPIPE": "3"}, {0: null, 1: null, 2: errors, 3: write}
+        )
+    except BaseException:
+        os.close(read)
+        raise
+    finally:
+        os.close(write)
+    try:
+        line = await asyncio.wait_for(read_line(read), REPORT_SECONDS)
+    except BaseException as error:
+        child.kill()
+        if isinstance(error, TimeoutError):
+            raise SystemFailure(f"{argv[0]} did not report within {REPORT_SECONDS:g} s") from error
+        raise
+    finally:
+        os.close(read)
+    if not line:
+        return child, Report()
+    try:
+        return child, msgspec.json.decode(line, type=Report)
+    except msgspec.DecodeError as error:
+        child.kill()
+        raise SystemFailure(f"{argv[0]} reported {line[:200]!r}") from error
+
+
+async def read_line(fd: int) -> bytes:
+    """The first line that comes out of pipe *fd*, or what came before its end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[bytes] = loop.create_future()
+    got = bytearray()
+    os.set_blocking(fd, False)
+
+    def ready() -> None:
+        try:
+            data = os.read(fd, 65536)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            done.set_exception(error)
+            loop.remove_reader(fd)
+            return
+        got.extend(data)
+        if not data or b"\n" in data or len(got) > _REPORT_LIMIT:
+            loop.remove_reader(fd)
+            done.set_result(bytes(got))
+
+    loop.add_reader(fd, ready)
+    try:
+        return await done
+    finally:
+        loop.remove_reader(fd)
+
+
+def read_exit(layout: Layout, container: str) -> Exit | None:
+    """What conmon wrote at the container's end; None when it wrote nothing. The time is the file's."""
+    try:
+        with open(layout.exits / container, "rb") as file:
+            text = file.read(32)
+            at = os.fstat(file.fileno()).st_mtime_ns
+    except FileNotFoundError:
+        return None
+    try:
+        code = int(text)
+    except ValueError:
+        # Created and not yet written when its writer was killed.
+        return None
+    return Exit(code=code, at=at, oom_killed=layout.out_of_memory.exists())
+
+
+def is_monitor(pid: int, folder: Path) -> bool:
+    """Whether *pid* is, now, a conmon of the bundle in *folder*."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(65536).split(b"\0")
+    except OSError:
+        return False
+    bundle = os.fsencode(folder)
+    return b"--full-attach" in words and bundle in words
+
+
+def find_monitors() -> dict[str, int]:
+    """All conmons in our pid namespace: container id → pid. Reads every process's command line."""
+    found = {}
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{entry.name}/cmdline", "rb") as file:
+                words = file.read(65536).split(b"\0")
+        except OSError:
+            continue
+        if b"--full-attach" in words and b"--cid" in words:
+            container = words[words.index(b"--cid") + 1]
+            found[container.decode("ascii", "replace")] = int(entry.name)
+    return found

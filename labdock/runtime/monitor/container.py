@@ -1,0 +1,109 @@
+"""One container under its conmon: its pid, its end, its streams."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+from labdock.errors import Conflict
+from labdock.runtime import Attachment, Exit
+from labdock.runtime.monitor import conmon
+from labdock.runtime.monitor.attach import AttachHub
+from labdock.runtime.monitor.layout import Layout
+
+#: What a container is said to have ended with when its monitor was killed.
+LOST = 137
+
+
+class MonitoredContainer:
+    """A :class:`labdock.runtime.Monitored`.
+
+    ``monitor`` is a pidfd of conmon; its readability means that the log and the exit file are complete.
+    ``reap`` is called then (conmon is our child, unless an earlier engine started it).
+    """
+
+    def __init__(self, container: str, pid: int, layout: Layout, settings: conmon.Settings, monitor: int) -> None:
+        self.id = container
+        self.pid = pid
+        self.layout = layout
+        self.settings = settings
+        self._monitor = monitor
+        self._init = _open_process(pid)
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[Exit] = self._loop.create_future()
+        self._hub = AttachHub(layout.attach, tty=settings.tty, stdin_once=settings.stdin_once)
+        self._loop.add_reader(monitor, self._monitor_ended)
+
+    @property
+    def running(self) -> bool:
+        """Whether its end is not known yet (a created container counts as running)."""
+        return not self._ended.done()
+
+    def _monitor_ended(self) -> None:
+        self._loop.remove_reader(self._monitor)
+        os.close(self._monitor)
+        self._monitor = -1
+        end = conmon.read_exit(self.layout, self.id)
+        if end is None:
+            # Nobody is left to read the container's output or to see its end: it can't go on.
+            self.signal_quietly(signal.SIGKILL)
+            end = Exit(code=LOST, at=time.time_ns())
+        if self._init >= 0:
+            os.close(self._init)
+            self._init = -1
+        if not self._ended.done():
+            self._ended.set_result(end)
+
+    async def attach(self, *, stdin: bool, stdout: bool = True, stderr: bool = True) -> Attachment:
+        return self._hub.join(stdin=stdin and (self.settings.stdin), stdout=stdout, stderr=stderr)
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the terminal's size. Nothing happens without a terminal, or after the end."""
+        try:
+            fd = os.open(self.layout.control, os.O_WRONLY | os.O_NONBLOCK)
+        except (FileNotFoundError, OSError):
+            return
+        try:
+            os.write(fd, b"1 %d %d\n" % (rows, columns))
+        finally:
+            os.close(fd)
+
+    async def wait(self) -> Exit:
+        return await asyncio.shield(self._ended)
+
+    def signal(self, number: int) -> None:
+        """Send *number* to the first process; Conflict when there is none any more."""
+        if self._init >= 0:
+            try:
+                signal.pidfd_send_signal(self._init, number)
+                return
+            except ProcessLookupError:
+                pass
+        raise Conflict(f"container {self.id} is not running")
+
+    def signal_quietly(self, number: int) -> None:
+        try:
+            self.signal(number)
+        except Conflict:
+            return
+
+    def let_go(self) -> None:
+        """Close what we hold; the container goes on. For an engine that ends, or a container that is removed."""
+        self._hub.end()
+        if self._monitor >= 0:
+            self._loop.remove_reader(self._monitor)
+            os.close(self._monitor)
+            self._monitor = -1
+        if self._init >= 0:
+            os.close(self._init)
+            self._init = -1
+
+
+def _open_process(pid: int) -> int:
+    """A pidfd of *pid*, -1 when it has ended."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
