@@ -1,0 +1,104 @@
+"""Images: the list and single ones, and the streams that bring them in and out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+from aiohttp import web
+
+from labdock.api.answers import empty_answer, json_answer
+from labdock.api.bodies import chunks
+from labdock.api.call import Call
+from labdock.api.streams.answer import LineAnswer, Send, StreamAnswer
+from labdock.errors import InvalidRequest, Unsupported
+
+
+async def list_images(call: Call) -> web.StreamResponse:
+    query = call.query
+    filters = query.filters()
+    if name := query.optional("filter"):  # clients up to API 1.24
+        filters.setdefault("reference", []).append(name)
+    return json_answer(call.engine.images.list(query.boolean("all"), filters, query.boolean("digests")))
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    return json_answer(call.engine.images.inspect(call["name"]))
+
+
+async def history(call: Call) -> web.StreamResponse:
+    return json_answer(call.engine.images.history(call["name"]))
+
+
+async def tag(call: Call) -> web.StreamResponse:
+    repo = call.query.text("repo")
+    if not repo:
+        raise InvalidRequest("repo (the new name) is missing")
+    await call.engine.images.tag(call["name"], repo, call.query.text("tag"))
+    return empty_answer(201)
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    query = call.query
+    return json_answer(await call.engine.images.remove(call["name"], query.boolean("force"), query.boolean("noprune")))
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    return json_answer(await call.engine.images.prune(call.query.filters()))
+
+
+async def create(call: Call) -> web.StreamResponse:
+    """Pull (``fromImage``). Its errors have a status as long as no progress was shown."""
+    name = call.query.text("fromImage")
+    if call.query.optional("fromSrc"):
+        raise Unsupported("labdock does not serve POST /images/create with fromSrc (import) yet")
+    if not name:
+        raise InvalidRequest("fromImage (the image's name) is missing")
+    platform = call.query.optional("platform")
+    work = partial(call.engine.images.pull, name, call.query.text("tag"), platform)
+    return await LineAnswer(call.request).run(lambda send: work(send))
+
+
+async def load(call: Call) -> web.StreamResponse:
+    """Errors come in the stream, also the first (``docker load`` of something that is no archive is a 200)."""
+
+    async def work(send: Send) -> None:
+        await call.engine.images.load(chunks(call.request), send)
+
+    return await LineAnswer(call.request).run(work, late_errors=True)
+
+
+async def save_one(call: Call) -> web.StreamResponse:
+    return await _save(call, [call["name"]])
+
+
+async def save_many(call: Call) -> web.StreamResponse:
+    names = [name for text in call.request.query.getall("names", []) for name in text.split(",") if name]
+    if not names:
+        raise InvalidRequest("names (of the images to save) are missing")
+    return await _save(call, names)
+
+
+async def _save(call: Call, names: list[str]) -> web.StreamResponse:
+    archive = await call.engine.images.save(names)
+    return await stream_archive(call.request, archive)
+
+
+async def stream_archive(request: web.Request, archive: AsyncIterator[bytes]) -> web.StreamResponse:
+    """A tar, piece by piece. When it fails on its way the answer breaks off, so that it can't be taken for whole."""
+    answer = StreamAnswer(request, "application/x-tar")
+    try:
+        async with answer.attended():
+            async for piece in archive:
+                answer.send(piece)
+                await answer.drain()
+    except Exception:
+        answer.break_off()
+        raise
+    finally:
+        close = getattr(archive, "aclose", None)
+        if close is not None:
+            with contextlib.suppress(Exception):
+                await close()
+    return await answer.finish()

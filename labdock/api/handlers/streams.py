@@ -1,0 +1,152 @@
+"""The endpoints of a container's or an exec's life that stream: attach, exec start, logs, wait."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from labdock.api.answers import JSON, empty_answer, json_answer
+from labdock.api.bodies import convert, read_object
+from labdock.api.call import Call
+from labdock.api.handlers.containers import read_size
+from labdock.api.query import Query
+from labdock.api.streams import session
+from labdock.api.streams.answer import StreamAnswer
+from labdock.api.streams.detach import DetachMatcher, parse_keys
+from labdock.api.streams.frames import MULTIPLEXED, RAW, frame
+from labdock.errors import InvalidRequest
+from labdock.schema.container import ExecConfig
+
+_CONDITIONS = ("not-running", "next-exit", "removed")
+
+
+async def attach(call: Call) -> web.StreamResponse:
+    query = call.query
+    keys = parse_keys(query.text("detachKeys"))
+    stdin, stdout, stderr = (query.boolean(name) for name in ("stdin", "stdout", "stderr"))
+    wire = session.take(call.request)
+    try:
+        found = await call.engine.containers.attach(
+            call["id"],
+            stdin,
+            stdout,
+            stderr,
+            query.boolean("logs"),
+            query.boolean("stream"),
+            query.text("detachKeys"),
+        )
+    except BaseException:
+        wire.give_back(keep_alive=False)
+        raise
+    detach = DetachMatcher(keys) if found.tty and stdin else None
+    return await session.carry(
+        call.request, wire, found.streams, framed=not found.tty, stdin=stdin, version=call.version, detach=detach
+    )
+
+
+async def exec_create(call: Call) -> web.StreamResponse:
+    config = convert(await read_object(call.request), ExecConfig)
+    if not config.cmd:
+        raise InvalidRequest("No exec command specified")
+    parse_keys(config.detach_keys or "")
+    return json_answer({"Id": call.engine.execs.create(call["id"], config)}, 201)
+
+
+class _Start(msgspec.Struct, frozen=True, rename="pascal"):
+    """The body of ``POST /exec/ID/start``. ``console_size``: rows, columns."""
+
+    detach: bool | None = False
+    tty: bool | None = None
+    console_size: tuple[int, int] | None = None
+
+
+async def exec_start(call: Call) -> web.StreamResponse:
+    body = convert(await read_object(call.request), _Start)
+    execs = call.engine.execs
+    if body.detach:
+        await execs.start(call["id"], True, body.tty, body.console_size)
+        return empty_answer(200)
+    wire = session.take(call.request)
+    try:
+        found = await execs.start(call["id"], False, body.tty, body.console_size)
+    except BaseException:
+        wire.give_back(keep_alive=False)
+        raise
+    if found is None:
+        wire.give_back(keep_alive=False)
+        return empty_answer(200)
+    # The stream's form follows this body and not the exec: without Tty here a terminal's output comes in frames.
+    detach = DetachMatcher(parse_keys(_exec_keys(execs.inspect(call["id"])))) if found.tty else None
+    return await session.carry(
+        call.request, wire, found.streams, framed=not body.tty, stdin=True, version=call.version, detach=detach
+    )
+
+
+def _exec_keys(inspected: dict[str, Any]) -> str:
+    """The detach keys that the exec was created with (inspect: ProcessConfig is no place for them, DetachKeys is)."""
+    found = inspected.get("DetachKeys")
+    if isinstance(found, bytes):
+        return found.decode()
+    return found if isinstance(found, str) else ""
+
+
+async def exec_resize(call: Call) -> web.StreamResponse:
+    rows, columns = read_size(call)
+    await call.engine.execs.resize(call["id"], rows, columns)
+    return empty_answer(200)
+
+
+async def exec_inspect(call: Call) -> web.StreamResponse:
+    return json_answer(call.engine.execs.inspect(call["id"]))
+
+
+async def logs(call: Call) -> web.StreamResponse:
+    query = call.query
+    stdout, stderr = query.boolean("stdout"), query.boolean("stderr")
+    if not (stdout or stderr):
+        raise InvalidRequest("Bad parameters: you must choose at least one stream")
+    now = time.time_ns()
+    since, until = query.time("since", now), query.time("until", now)
+    source = call.engine.containers.log_source(call["id"])
+    lines = source.read(
+        stdout=stdout,
+        stderr=stderr,
+        since_ns=since,
+        until_ns=until,
+        tail=read_tail(query),
+        follow=query.boolean("follow"),
+        timestamps=query.boolean("timestamps"),
+    )
+    framed = not source.tty
+    content_type = MULTIPLEXED if framed and call.version >= (1, 42) else RAW
+    answer = StreamAnswer(call.request, content_type)
+    async with answer.attended():
+        async for stream, line in lines:
+            if answer.gather(frame(stream, line) if framed else line):
+                await answer.drain()
+    return await answer.finish()
+
+
+def read_tail(query: Query) -> int | None:
+    """How many of the last lines: None for all of them (also for what is no number, as Docker does)."""
+    text = query.text("tail", "all")
+    return int(text) if text.isdecimal() else None
+
+
+async def wait(call: Call) -> web.StreamResponse:
+    condition = call.query.text("condition") or "not-running"
+    if condition not in _CONDITIONS:
+        raise InvalidRequest(f'invalid condition: "{condition}"')
+    ended = call.engine.containers.prepare_wait(call["id"], condition)
+    # The head goes out now: clients attach, wait, and start only when they have seen it.
+    answer = StreamAnswer(call.request, JSON)
+    async with answer.attended():
+        result = await ended
+        body: dict[str, Any] = {"StatusCode": result.code}
+        if result.error is not None:
+            body["Error"] = {"Message": result.error}
+        answer.send(msgspec.json.encode(body) + b"\n")
+    return await answer.finish()

@@ -1,0 +1,86 @@
+"""The engine itself: ping, version, info, disk use, events, and what labdock adds to Docker's API."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from aiohttp import web
+
+from labdock.api.answers import JSON, json_answer, text_answer
+from labdock.api.call import Call
+from labdock.api.streams.answer import LineAnswer, StreamAnswer
+from labdock.errors import InvalidRequest, NotFound, Unavailable
+from labdock.schema.events import Event
+
+_NO_CACHE = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
+_NO_SWARM = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
+    "to connect this node to swarm and try again."
+)
+
+
+async def ping(call: Call) -> web.StreamResponse:
+    body = "" if call.request.method == "HEAD" else "OK"
+    return text_answer(body, {**_NO_CACHE, **call.engine.system.ping_headers()})
+
+
+async def version(call: Call) -> web.StreamResponse:
+    return json_answer(call.engine.system.version())
+
+
+async def info(call: Call) -> web.StreamResponse:
+    return json_answer(call.engine.system.info())
+
+
+async def df(call: Call) -> web.StreamResponse:
+    return json_answer(await call.engine.system.df())
+
+
+async def events(call: Call) -> web.StreamResponse:
+    query, now = call.query, time.time_ns()
+    since, until = query.time("since", now), query.time("until", now)
+    if since is not None and until is not None and since > until:
+        raise InvalidRequest("`since` time cannot be after `until` time")
+    found = call.engine.events.subscribe(since, until, query.filters())
+    answer = StreamAnswer(call.request, JSON)
+    async with answer.attended():
+        async for event in found:
+            if answer.gather(event_line(event)):
+                await answer.drain()
+    return await answer.finish()
+
+
+def event_line(event: Event) -> bytes:
+    """One event with the fields from before API 1.22 (``status``, ``id``, ``from``) that docker-py's users read."""
+    line: dict[str, object] = {}
+    if event.type in ("container", "image"):
+        line = {"status": event.action, "id": event.actor.id}
+        if event.type == "container" and "image" in event.actor.attributes:
+            line["from"] = event.actor.attributes["image"]
+    line.update(msgspec.to_builtins(event))
+    return msgspec.json.encode(line) + b"\n"
+
+
+async def swarm(call: Call) -> web.StreamResponse:
+    raise Unavailable(_NO_SWARM)
+
+
+async def list_plugins(call: Call) -> web.StreamResponse:
+    return json_answer([])
+
+
+async def inspect_plugin(call: Call) -> web.StreamResponse:
+    # `docker inspect NAME` asks every kind of object in turn and goes on only after a 404.
+    raise NotFound(f'plugin "{call["name"]}" not found')
+
+
+async def doctor(call: Call) -> web.StreamResponse:
+    return json_answer(call.engine.system.doctor())
+
+
+async def bootstrap(call: Call) -> web.StreamResponse:
+    name = call.query.text("name")
+    if not name:
+        raise InvalidRequest("name (of the image, such as debian:bookworm) is missing")
+    return await LineAnswer(call.request).run(lambda send: call.engine.images.bootstrap(name, send))

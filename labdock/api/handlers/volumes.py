@@ -1,0 +1,44 @@
+"""Volumes."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from labdock.api.answers import empty_answer, json_answer
+from labdock.api.bodies import convert, read_object
+from labdock.api.call import Call
+
+
+class _Create(msgspec.Struct, frozen=True, rename="pascal"):
+    """The body of ``POST /volumes/create``; without a name the engine gives one."""
+
+    name: str | None = None
+    driver: str | None = None
+    driver_opts: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+
+
+async def list_volumes(call: Call) -> web.StreamResponse:
+    return json_answer(call.engine.volumes.list(call.query.filters()))
+
+
+async def inspect(call: Call) -> web.StreamResponse:
+    return json_answer(call.engine.volumes.inspect(call["name"]))
+
+
+async def create(call: Call) -> web.StreamResponse:
+    body = convert(await read_object(call.request), _Create)
+    found = await call.engine.volumes.create(
+        body.name or "", body.driver or "local", body.driver_opts or {}, body.labels or {}
+    )
+    return json_answer(found, 201)
+
+
+async def remove(call: Call) -> web.StreamResponse:
+    await call.engine.volumes.remove(call["name"], call.query.boolean("force"))
+    return empty_answer()
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    return json_answer(await call.engine.volumes.prune(call.query.filters()))
