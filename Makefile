@@ -1,0 +1,41 @@
+# labdock: everything a contributor does. `make` alone lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-demo setup-bench demo test lab bench check picture clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: ## system packages, devices, ids and .venv, for the demo and the tests
+	@scripts/system.sh test
+	@scripts/venv.sh
+
+setup-demo: ## the same without the docker command line
+	@scripts/system.sh base
+	@scripts/venv.sh
+
+setup-bench: ## the same with podman and dockerd, the peers
+	@scripts/system.sh bench
+	@scripts/venv.sh
+
+demo: setup-demo ## run notebooks/quickstart.ipynb on a real engine, leave it as build/quickstart.html
+	@scripts/demo.sh
+
+test: setup ## every test; ARGS="tests/unit -k name" for some
+	@scripts/test.sh $(ARGS)
+
+lab: setup-demo ## JupyterLab on the notebooks
+	@.venv/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+bench: setup-bench ## labdock beside rootless podman and docker; figures in build/bench.json
+	@scripts/bench.sh $(ARGS)
+
+check: setup-demo ## ruff, mypy and the table of rooms
+	@scripts/check.sh
+
+picture: ## docs/quickstart.png from the demo's page, by headless chromium
+	@scripts/picture.sh
+
+clean: ## remove what these targets made in the checkout
+	@rm -rf build dist .venv .mypy_cache .ruff_cache
+	@find labdock tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,22 @@
+#!/bin/bash
+# The picture in the README, made from the demo's page by a headless browser: docs/quickstart.png
+set -euo pipefail
+umask 022
+cd "$(dirname "$0")/.."
+page=$PWD/build/quickstart.html
+stop() {
+    printf '%s\n\nhint: %s\n' "$1" "$2" >&2
+    exit 1
+}
+[ -f "$page" ] || stop "$page is not there" "make demo writes it"
+browser=$(type -P chromium || type -P chromium-browser || type -P google-chrome || true)
+[ -n "$browser" ] || stop "no chromium was found" "apt-get install --no-install-recommends chromium"
+mkdir -p docs
+profile=$(mktemp -d /tmp/labdock-picture.XXXXXX)
+trap 'rm -rf "$profile"' EXIT
+timeout --kill-after=10 120 "$browser" --headless=new --no-sandbox --disable-gpu --disable-quic --disable-sync \
+    --disable-background-networking --disable-component-update --no-first-run --hide-scrollbars \
+    --user-data-dir="$profile" --force-device-scale-factor=1 --virtual-time-budget=15000 \
+    --window-size="${WINDOW:-1000,1900}" --screenshot="$PWD/docs/quickstart.png" "file://$page" 2>"$profile/log" ||
+    { tail -n 5 "$profile/log" >&2; exit 1; }
+echo "docs/quickstart.png"

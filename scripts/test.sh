@@ -1,0 +1,39 @@
+#!/bin/bash
+# Every test: the whole suite as an unprivileged user, and the smoke run as root. Arguments go to pytest (and then the
+# smoke run is left out).
+set -euo pipefail
+umask 022
+cd "$(dirname "$0")/.."
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+status=0
+
+# Bounded: asked to end after 25 minutes, killed half a minute later.
+bounded=(timeout --kill-after=30 1500)
+
+smoke() {
+    local place
+    place=$(mktemp -d /var/tmp/labdock.XXXXXX)
+    env -i HOME="$place" PATH="$PATH" LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 ${CI:+CI="$CI"} \
+        LABDOCK_DATA="$place/data" LABDOCK_RUN="$place/run" \
+        timeout --kill-after=30 300 .venv/bin/python -m pytest -q -m root tests/system/test_root_smoke.py || status=1
+    rm -rf --one-file-system "$place"
+}
+
+if [ $# = 0 ]; then
+    echo "the smoke run as root:"
+    if [ "$(id -u)" = 0 ]; then
+        smoke
+    elif sudo -n true 2>/dev/null; then
+        sudo -n bash "$0" --smoke || status=1
+    else
+        echo "left out: sudo asks for a password here (as root: scripts/test.sh --smoke)"
+    fi
+    echo "the suite as an unprivileged user:"
+elif [ "$1" = --smoke ]; then
+    smoke
+    exit $status
+fi
+# shellcheck disable=SC2016  # HOME is the fresh one
+"${bounded[@]}" scripts/user.sh sh -c 'exec .venv/bin/python -m pytest -q -m "not root" --basetemp="$HOME/t" "$@"' pytest "$@" ||
+    status=$?
+exit $status
