@@ -12,13 +12,14 @@ export RUFF_NO_CACHE=true PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY
 part() {
     local name=$1
     shift
-    if "$@"; then echo "check: $name holds"; else
+    if "$@" >"$cache/said" 2>&1; then echo "check: $name holds"; else
+        cat "$cache/said"
         echo "check: $name does not hold" >&2
         status=1
     fi
 }
-part "ruff check" .venv/bin/ruff check --quiet .
+part "ruff check" .venv/bin/ruff check --quiet --output-format concise .
 part "ruff format" .venv/bin/ruff format --check --quiet .
 part "mypy" .venv/bin/mypy --no-error-summary --cache-dir "$mypy_cache"
-part "architecture" .venv/bin/python -m pytest -q --no-header -p no:terminalreporter tests/unit/test_architecture.py
+part "architecture" .venv/bin/python -m pytest -q --no-header tests/unit/test_architecture.py
 exit $status

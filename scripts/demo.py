@@ -44,7 +44,7 @@ class Narrator:
 
 
 def main(notebook_path: Path, page: Path) -> int:
-    notebook = nbformat.read(notebook_path, as_version=4)
+    notebook = nbformat.read(notebook_path, as_version=4)  # type: ignore[no-untyped-call]
     narrator = Narrator()
     client = NotebookClient(
         notebook,
@@ -63,7 +63,8 @@ def main(notebook_path: Path, page: Path) -> int:
     finally:
         subprocess.run([sys.executable, "-m", "labdock.daemon.stop"], check=False, timeout=60, capture_output=True)
     took = time.monotonic() - begun
-    html, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)
+    exporter = HTMLExporter(template_name="lab")  # type: ignore[no-untyped-call]
+    html, _ = exporter.from_notebook_node(notebook)
     page.write_text(html)
     if failure:
         print(f"\n{notebook_path} failed:\n{failure}", file=sys.stderr)
