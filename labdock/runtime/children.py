@@ -75,3 +75,29 @@ class Child:
                 signal.pidfd_send_signal(self.pidfd, number)
             except ProcessLookupError:
                 return
+
+
+_REPORT_LIMIT = 64 * 1024
+
+
+async def read_until(fd: int, mark: bytes) -> bytes:
+    """What comes out of pipe *fd* up to and with the read that holds *mark* (b"": the first), or up to its end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[bytes] = loop.create_future()
+    got = bytearray()
+    os.set_blocking(fd, False)
+
+    def ready() -> None:
+        try:
+            data = os.read(fd, _REPORT_LIMIT)
+        except BlockingIOError:
+            return
+        got.extend(data)
+        if (not data or mark in got or len(got) > _REPORT_LIMIT) and not done.done():
+            done.set_result(bytes(got))
+
+    loop.add_reader(fd, ready)
+    try:
+        return await done
+    finally:
+        loop.remove_reader(fd)

@@ -13,10 +13,12 @@ import msgspec
 
 from labdock.errors import Conflict, NoSuchContainer, SystemFailure
 from labdock.runtime import Bundle, ExecProcess, ExecRequest, Exit, Monitored, children
-from labdock.runtime.drivers import failures
+from labdock.runtime.drivers import execution, failures, processes
+from labdock.runtime.drivers.filters import SeccompFilters
 from labdock.runtime.monitor import conmon
 from labdock.runtime.monitor.container import MonitoredContainer
 from labdock.runtime.monitor.layout import Layout
+from labdock.runtime.spec import ALL, build_process
 from labdock.sys import mounts
 
 #: A SIGKILLed container is gone within milliseconds, unless a process of it hangs in the kernel.
@@ -47,14 +49,17 @@ class CrunDriver:
             # conmon makes its console socket there, and sun_path is short.
             "TMPDIR": str(box) if len(str(box)) < 80 else f"/proc/{os.getpid()}/fd/{self._folder}",
         }
+        self._filters = SeccompFilters(box / "seccomp")
         self._containers: dict[str, MonitoredContainer] = {}
         self._monitors: dict[str, int] | None = None
 
     async def create(self, bundle: Bundle) -> Monitored:
         layout = Layout(bundle.folder)
         layout.exits.mkdir(parents=True, exist_ok=True)
-        settings = conmon.Settings(tty=bundle.tty, stdin=bundle.stdin, stdin_once=bundle.stdin_once)
-        layout.config.write_bytes(msgspec.json.encode(bundle.spec))
+        settings = _settings(bundle)
+        key = self._filters.key(bundle.spec)
+        spec = bundle.spec if key is None else self._filters.apply(key, bundle.spec)
+        layout.config.write_bytes(msgspec.json.encode(spec))
         layout.settings.write_bytes(msgspec.json.encode(settings))
         argv = conmon.command_line(self._conmon, self._crun, self._arguments, bundle)
         errors = os.memfd_create("conmon-errors")
@@ -69,10 +74,12 @@ class CrunDriver:
             os.close(errors)
         container = MonitoredContainer(bundle.id, report.pid, layout, settings, os.dup(child.pidfd))
         self._containers[bundle.id] = container
+        if key is not None and not self._filters.knows(key):
+            self._filters.keep(key, self._root / bundle.id / "seccomp.bpf")
         return container
 
     async def start(self, container: str) -> None:
-        found = self._find(container)
+        self._find(container)
         fifo = self._root / container / "exec.fifo"
         try:
             fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
@@ -87,19 +94,47 @@ class CrunDriver:
             await _all_readers_gone(fd)
         finally:
             os.close(fd)
-        del found
 
     async def signal(self, container: str, number: int) -> None:
         self._find(container).signal(number)
 
     async def exec(self, container: str, request: ExecRequest) -> ExecProcess:
-        raise Conflict("later")
+        found = self._find(container)
+        if not found.running:
+            raise Conflict(f"container {container} is not running")
+        bounding = ALL if request.privileged else found.settings.capabilities
+        process = build_process(
+            args=request.args,
+            env=request.env,
+            cwd=request.cwd,
+            uid=request.uid,
+            gid=request.gid,
+            groups=request.groups,
+            bounding=bounding,
+            tty=request.tty,
+            console_size=request.size,
+            no_new_privileges=found.settings.no_new_privileges,
+        )
+        command = [self._crun, *self._arguments, "exec", container]
+        return await execution.start_exec(command, self._environment, process, request, self._box)
 
     async def pause(self, container: str) -> None:
-        raise Conflict("later")
+        """Stop all processes (SIGSTOP). Their parents see it (waitpid's WUNTRACED), unlike with a frozen cgroup."""
+        found = self._find(container)
+        if not found.running:
+            raise Conflict(f"container {container} is not running")
+        if not processes.send_all(found.pid, signal.SIGSTOP):
+            processes.send_all(found.pid, signal.SIGCONT)
+            raise SystemFailure(
+                f"pausing container {container}: it makes processes faster than they can be stopped",
+                hint="stop or kill it instead",
+            )
 
     async def resume(self, container: str) -> None:
-        raise Conflict("later")
+        found = self._find(container)
+        if not found.running:
+            raise Conflict(f"container {container} is not running")
+        processes.send_all(found.pid, signal.SIGCONT)
 
     async def adopt(self, container: str, folder: Path) -> Monitored | Exit | None:
         layout = Layout(folder)
@@ -182,6 +217,19 @@ def _program(bundle: Bundle) -> str:
     process = bundle.spec.get("process")
     args = process.get("args") if isinstance(process, dict) else None
     return str(args[0]) if isinstance(args, list) and args else ""
+
+
+def _settings(bundle: Bundle) -> conmon.Settings:
+    process = bundle.spec.get("process")
+    values = process if isinstance(process, dict) else {}
+    held = values.get("capabilities", {}).get("bounding", [])
+    return conmon.Settings(
+        tty=bundle.tty,
+        stdin=bundle.stdin,
+        stdin_once=bundle.stdin_once,
+        capabilities=tuple(held),
+        no_new_privileges=bool(values.get("noNewPrivileges", False)),
+    )
 
 
 def _protect(crun: str, target: Path) -> str:

@@ -39,7 +39,8 @@ def translate(text: str, program: str, opening: str) -> LabdockError:
         verb = f"exec: {_quote(name)}: {'stat ' + name + ': ' if '/' in name else ''}{why}"
         return InvalidRequest(f"{opening}{_START}{verb}: unknown")
     if match := _OPEN.search(words):
-        return InvalidRequest(f"{opening}{_START}exec: {_quote(program)}: {match['why'].lower()}: unknown")
+        why = match["why"].lower().replace("operation not permitted", "permission denied")
+        return InvalidRequest(f"{opening}{_START}exec: {_quote(program)}: {why}: unknown")
     if match := _CHDIR.search(words):
         name, why = match["name"], match["why"]
         return InvalidRequest(

@@ -15,15 +15,16 @@ from labdock.runtime.monitor.layout import Layout
 
 #: conmon reports within milliseconds; a runtime that hangs is given up after this many seconds.
 REPORT_SECONDS = 60.0
-_REPORT_LIMIT = 64 * 1024
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What an adopting engine must know of a monitor."""
+    """What an adopting engine must know of a container. ``capabilities``: its bounding set, which execs get too."""
 
     tty: bool = False
     stdin: bool = False
     stdin_once: bool = False
+    capabilities: tuple[str, ...] = ()
+    no_new_privileges: bool = False
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ async def start(
     finally:
         os.close(write)
     try:
-        line = await asyncio.wait_for(read_line(read), REPORT_SECONDS)
+        line = await asyncio.wait_for(children.read_until(read, b"\n"), REPORT_SECONDS)
     except BaseException as error:
         child.kill()
         if isinstance(error, TimeoutError):
@@ -90,34 +91,6 @@ async def start(
     except msgspec.DecodeError as error:
         child.kill()
         raise SystemFailure(f"{argv[0]} reported {line[:200]!r}") from error
-
-
-async def read_line(fd: int) -> bytes:
-    """The first line that comes out of pipe *fd*, or what came before its end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[bytes] = loop.create_future()
-    got = bytearray()
-    os.set_blocking(fd, False)
-
-    def ready() -> None:
-        try:
-            data = os.read(fd, 65536)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            done.set_exception(error)
-            loop.remove_reader(fd)
-            return
-        got.extend(data)
-        if not data or b"\n" in data or len(got) > _REPORT_LIMIT:
-            loop.remove_reader(fd)
-            done.set_result(bytes(got))
-
-    loop.add_reader(fd, ready)
-    try:
-        return await done
-    finally:
-        loop.remove_reader(fd)
 
 
 def read_exit(layout: Layout, container: str) -> Exit | None:

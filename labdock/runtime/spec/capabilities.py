@@ -32,7 +32,8 @@ def choose_capabilities(
 ) -> tuple[str, ...]:
     """The bounding set, in the kernel's order. Names with or without CAP_, in any case; ALL means *everything*.
 
-    As Docker: privileged ignores both lists; what is added wins over what is dropped, unless ALL is added. Raises InvalidRequest for a name that is no capability.
+    As Docker: privileged ignores both lists; what is added wins over what is dropped, unless ALL is added.
+    Raises InvalidRequest for a name that is no capability.
     """
     added, dropped = _normalise(add), _normalise(drop)
     if privileged:
