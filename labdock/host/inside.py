@@ -1,0 +1,173 @@
+"""Settling a fresh sandbox, by its root and pid 1: each step is a Probe, for the Plan or for ``doctor``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labdock.host.plan import Probe
+from labdock.sys import filesystems, links, mounts
+
+_QUIET = mounts.NOSUID | mounts.NODEV | mounts.NOEXEC
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the sandbox itself allows; the fields are the Plan's."""
+
+    snapshotter: str
+    proc: str
+    cgroups: str
+    controllers: tuple[str, ...]
+    probes: tuple[Probe, ...]
+
+
+def settle(data: Path, fuse_overlayfs: str | None, networked: bool) -> Inside:
+    """Make the sandbox a place to run containers in, and say what could not be had.
+
+    Mounts become private, /proc and cgroup2 fresh, ``lo`` up, addresses forwarded, and overlay is tried on the
+    file system of *data* (a folder). ``networked``: the sandbox has a network namespace of its own.
+    """
+    mounts.mount("none", "/", None, mounts.REC | mounts.PRIVATE)
+    proc = _try_proc()
+    cgroup, controllers = _try_cgroups()
+    overlay = try_overlay(data)
+    probes = [proc, cgroup, overlay]
+    snapshotter = "overlay" if overlay.ok else "copy"
+    if not overlay.ok:
+        fuse = try_fuse_overlay(data, fuse_overlayfs)
+        probes.append(fuse)
+        snapshotter = "fuse-overlayfs" if fuse.ok else "copy"
+    if networked:
+        probes.append(_try_network())
+    return Inside(
+        snapshotter, "fresh" if proc.ok else "bind", "v2" if cgroup.ok else "none", controllers, tuple(probes)
+    )
+
+
+def _refused(name: str, error: OSError, cost: str, lift: str, who: str) -> Probe:
+    code = errno.errorcode.get(error.errno or 0, "")
+    return Probe(name, False, code, f"{error.strerror}: {error.filename}", cost, lift, who)
+
+
+def _try_proc() -> Probe:
+    try:
+        mounts.mount("proc", "/proc", "proc", _QUIET)
+    except OSError as error:
+        # man 7 user_namespaces: a fresh procfs needs an outer one with nothing mounted over parts of it.
+        return _refused(
+            "fresh /proc",
+            error,
+            "containers see the processes outside",
+            "unmask the outer container's /proc (docker: --security-opt systempaths=unconfined; a pod: procMount: "
+            "Unmasked with hostUsers: false)",
+            "whoever starts the outer container",
+        )
+    return Probe("fresh /proc", True, detail="mounted")
+
+
+def _try_cgroups() -> tuple[Probe, tuple[str, ...]]:
+    # quirk: in a user namespace, unmounting an inherited mount is refused (EINVAL); mounting over it is not.
+    try:
+        mounts.mount("cgroup2", str(CGROUPS), "cgroup2", _QUIET)
+    except OSError as error:
+        return _refused(
+            "cgroup2",
+            error,
+            "no limits on memory, cpu or processes, no pause",
+            "boot with systemd.unified_cgroup_hierarchy=1, or let the outer container have its cgroup namespace",
+            "an administrator",
+        ), ()
+    controllers = tuple(CGROUPS.joinpath("cgroup.controllers").read_text().split())
+    writable = os.access(CGROUPS / "cgroup.procs", os.W_OK)
+    found = f"controllers: {' '.join(controllers) or 'none'}; {'own' if writable else 'not own'} group"
+    if controllers and writable:
+        return Probe("cgroup2", True, detail=found), controllers
+    return Probe(
+        "cgroup2",
+        True,
+        detail=found,
+        cost="limits on memory, cpu and processes are not kept",
+        lift="systemctl edit user@.service: Delegate=cpu cpuset io memory pids",
+        who="an administrator",
+    ), (controllers if writable else ())
+
+
+def try_overlay(data: Path) -> Probe:
+    """Mount an overlay with its upper layer on *data*'s file system, and delete a file through it."""
+    kind = filesystems.kind_of(data)
+    cost = "a container's root costs a copy of its image"
+    try:
+        with _scratch(data) as folders:
+            _overlay_round(*folders)
+    except OSError as error:
+        on_network = kind in filesystems.NETWORKED
+        lift = f"put the store on a local disk: LABDOCK_DATA=… (now {data}, {kind})"
+        return _refused("overlay", error, cost, lift, "you" if on_network or kind == "overlay" else "an administrator")
+    return Probe("overlay", True, detail=f"works on {data} ({kind})")
+
+
+def _overlay_round(lower: Path, upper: Path, work: Path, merged: Path) -> None:
+    (lower / "file").touch()
+    options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
+    mounts.mount("overlay", str(merged), "overlay", 0, options)
+    try:
+        (merged / "file").unlink()
+    finally:
+        mounts.unmount(str(merged), mounts.MNT_DETACH)
+    if not stat.S_ISCHR((upper / "file").lstat().st_mode):
+        raise OSError(errno.EOPNOTSUPP, "a deleted file leaves no whiteout", str(upper))
+
+
+def try_fuse_overlay(data: Path, program: str | None) -> Probe:
+    """The same with fuse-overlayfs(1), where the kernel's overlay is refused."""
+    name, cost = "fuse-overlayfs", "a container's root costs a copy of its image"
+    if program is None:
+        return Probe(
+            name, False, "", "not found on PATH", cost, "sudo apt-get install fuse-overlayfs", "an administrator"
+        )
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
+        with _scratch(data) as (lower, upper, work, merged):
+            options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+            command = [program, "-o", options, str(merged)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+            if done.returncode != 0:
+                raise OSError(errno.EIO, done.stderr.strip() or f"status {done.returncode}", program)
+            mounts.unmount(str(merged), mounts.MNT_DETACH)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        if isinstance(error, OSError):
+            return _refused(name, error, cost, "make /dev/fuse usable: chmod 0666 /dev/fuse", "an administrator")
+        return Probe(name, False, "ETIMEDOUT", str(error), cost, "see what fuse-overlayfs says", "you")
+    return Probe(name, True, detail=f"works on {data}")
+
+
+@contextlib.contextmanager
+def _scratch(data: Path) -> Iterator[tuple[Path, Path, Path, Path]]:
+    """Folders lower, upper, work and merged below *data*, gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix=".probe-", dir=data))
+    parts = (folder / "lower", folder / "upper", folder / "work", folder / "merged")
+    try:
+        for part in parts:
+            part.mkdir()
+        yield parts
+    finally:
+        shutil.rmtree(folder)
+
+
+def _try_network() -> Probe:
+    try:
+        links.bring_up("lo")
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    except OSError as error:
+        return _refused("network", error, "containers can't reach each other", "unmask /proc/sys", "an administrator")
+    return Probe("network", True, detail="own network namespace, forwarding")

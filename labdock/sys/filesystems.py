@@ -1,0 +1,38 @@
+"""Which kind of file system a path lies on. man 2 statfs."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Final
+
+from labdock.sys import libc
+
+#: f_type → the name in /proc/filesystems (linux/magic.h), for the kinds that decide something.
+KINDS: Final = {
+    0x6969: "nfs",
+    0x794C7630: "overlay",
+    0xEF53: "ext4",
+    0x58465342: "xfs",
+    0x9123683E: "btrfs",
+    0x01021994: "tmpfs",
+    0x2FC12FC1: "zfs",
+    0x0BD00BD0: "lustre",
+    0xFF534D42: "cifs",
+    0xFE534D42: "smb2",
+    0x65735546: "fuse",
+    0x47504653: "gpfs",
+    0x73717368: "squashfs",
+}
+
+#: Other machines write to these too: no overlay upper layer, no dependable SQLite WAL.
+NETWORKED: Final = frozenset({"nfs", "lustre", "cifs", "smb2", "gpfs"})
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """The kind's name, or its number in hexadecimal when :data:`KINDS` has none. Raises OSError naming *path*."""
+    # struct statfs is 120 bytes on 64-bit Linux and begins with f_type, a long.
+    room = ctypes.create_string_buffer(256)
+    libc.call("statfs", os.fsencode(path), room, subject=str(path))
+    number = ctypes.c_long.from_buffer(room).value & 0xFFFFFFFF
+    return KINDS.get(number, hex(number))
