@@ -12,10 +12,12 @@ bounded=(timeout --kill-after=30 1500)
 
 smoke() {
     local place
-    place=$(mktemp -d /var/tmp/labdock.XXXXXX)
-    env -i HOME="$place" PATH="$PATH" LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 ${CI:+CI="$CI"} \
-        LABDOCK_DATA="$place/data" LABDOCK_RUN="$place/run" \
-        timeout --kill-after=30 300 .venv/bin/python -m pytest -q -m root tests/system/test_root_smoke.py || status=1
+    # Short, for the sockets' names; and open, for the ids that stand in for root.
+    place=$(mktemp -d /var/tmp/ld.XXXXXX)
+    chmod 0755 "$place"
+    env -i HOME="$place" PATH="$PATH" LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY="$place/h" ${CI:+CI="$CI"} \
+        timeout --kill-after=30 300 .venv/bin/python -m pytest -q -m root --basetemp="$place/t" \
+        tests/system/test_root_smoke.py || status=1
     rm -rf --one-file-system "$place"
 }
 
