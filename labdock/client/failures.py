@@ -30,8 +30,14 @@ _MISSING_NETWORK = re.compile(r"network \S.* not found", re.IGNORECASE)
 
 
 class _Words(msgspec.Struct):
+    """``line`` and the rest: where in a Dockerfile, as in errors.DockerfileError."""
+
     message: str = ""
     hint: str | None = None
+    line: int = 0
+    end_line: int = 0
+    column: int = -1
+    end_column: int = -1
 
 
 def _kind(status: int, message: str) -> type[LabdockError]:
@@ -52,6 +58,15 @@ def restore(status: int, body: bytes) -> LabdockError:
     except msgspec.MsgspecError:
         words = _Words(body.decode("utf-8", "replace").strip())
     message = words.message or f"the engine answered {status} and said nothing more"
+    if words.line and status == 400:
+        return errors.DockerfileError(
+            message,
+            line=words.line,
+            end_line=words.end_line,
+            column=words.column,
+            end_column=words.end_column,
+            hint=words.hint,
+        )
     kind = _kind(status, message)
     error = kind.__new__(kind)  # the named kinds build their words from a name; these words are ready
     LabdockError.__init__(error, message, hint=words.hint)

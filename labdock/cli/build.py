@@ -1,0 +1,81 @@
+"""A build in a terminal: each step's line, its output as it comes, and where it failed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
+
+from labdock.commands.build_view import BuildView, excerpt_text, step_note, step_title
+from labdock.commands.results import printable
+from labdock.schema import build
+
+if TYPE_CHECKING:
+    from labdock.schema.build import AnyBuildEvent
+
+DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+
+
+def show_build(
+    view: BuildView,
+    events: Iterator[AnyBuildEvent | None],
+    say: Callable[[str], None],
+    write: Callable[[str], None],
+    *,
+    colours: bool,
+) -> None:
+    """Feed *view* and print what changes; an interrupt stops the build."""
+
+    def dim(text: str) -> str:
+        return f"{DIM}{text}{PLAIN}" if colours else text
+
+    at_line_start = True
+    with contextlib.closing(_closable(events)) as source:
+        try:
+            for event in source:
+                if event is None:
+                    continue
+                view.apply(event, time.monotonic())
+                if isinstance(event, build.StepOutput):
+                    write(event.text)
+                    at_line_start = event.text.endswith("\n")
+                    continue
+                if not at_line_start:
+                    write("\n")
+                    at_line_start = True
+                if text := _line(view, event, dim):
+                    say(text)
+        except KeyboardInterrupt:
+            view.stop()
+            say(view.headline(time.monotonic()))
+            raise
+
+
+def _line(view: BuildView, event: AnyBuildEvent, dim: Callable[[str], str]) -> str:
+    now = time.monotonic()
+    step = view.steps[-1] if view.steps else None
+    match event:
+        case build.StepStarted() if step:
+            return printable(step_title(step))
+        case build.StepCached():
+            return dim("  cached")
+        case build.StepDone() if step and step.state == "done":
+            return dim(f"  {step_note(step, now)}")
+        case build.BuildNotice():
+            return f"note: {event.text}"
+        case build.BuildDone():
+            return view.headline(now)
+        case build.BuildFailed():
+            return "\n".join(part for part in (excerpt_text(view), view.headline(now)) if part)
+    return ""
+
+
+def _closable(events: Iterator[AnyBuildEvent | None]) -> Generator[AnyBuildEvent | None, None, None]:
+    """A generator around *events*: closing it closes them, which ends the request and so the build."""
+    try:
+        yield from events
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,161 @@
+"""The terminal face: raw mode, window sizes, signals, progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from labdock.errors import InvalidRequest, LabdockError
+
+if TYPE_CHECKING:
+    from labdock.client import Client
+    from labdock.client.progress import JobLine
+    from labdock.client.streams import Attached
+    from labdock.commands.build_view import BuildView
+    from labdock.commands.face import Target
+    from labdock.schema.build import AnyBuildEvent
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+DIM, RED, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[0m"
+
+
+class Terminal:
+    """Standard input, output and errors, a terminal or not."""
+
+    keeps_results = False
+
+    @cached_property
+    def client(self) -> Client:
+        from labdock.client import connect
+
+        return connect()
+
+    def close(self) -> None:
+        if "client" in self.__dict__:
+            self.client.close()
+
+    def write(self, stream: str, data: bytes) -> None:
+        descriptor = STDERR if stream == "stderr" else STDOUT
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def say(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self.write("stderr", f"{text}\n".encode("utf-8", "backslashreplace"))
+
+    def show_error(self, error: LabdockError) -> None:
+        """The message, a blank line, the hint."""
+        label = f"{RED}Error:{PLAIN}" if self._colours else "Error:"
+        self.say(f"{label} {error.message}" + (f"\n\nhint: {error.hint}" if error.hint else ""))
+
+    @cached_property
+    def _colours(self) -> bool:
+        return os.isatty(STDERR) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def read_input(self) -> bytes:
+        return b"".join(self.input_chunks())
+
+    def input_chunks(self) -> Iterator[bytes]:
+        while data := os.read(STDIN, 1 << 20):
+            yield data
+
+    def output_is_terminal(self) -> bool:
+        return os.isatty(STDOUT)
+
+    def terminal_size(self) -> tuple[int, int] | None:
+        for descriptor in (STDOUT, STDIN, STDERR):
+            try:
+                size = os.get_terminal_size(descriptor)
+            except OSError:
+                continue
+            if size.lines and size.columns:
+                return size.lines, size.columns
+        return None
+
+    def check_tty(self) -> None:
+        if not os.isatty(STDIN):
+            raise InvalidRequest(
+                "the input device is not a TTY", hint="leave out -t to give the program this input as it is: -i"
+            )
+
+    def converse(
+        self, attached: Attached, target: Target, *, stdin: bool, tty: bool, proxy_signals: bool = True
+    ) -> None:
+        from labdock.commands.conversation import Input, converse
+
+        source = Input(descriptor=STDIN) if stdin else None
+        raw = tty and stdin and os.isatty(STDIN)
+        with contextlib.ExitStack() as stack:
+            if raw:
+                stack.enter_context(raw_mode(STDIN))
+            wake = None
+            if proxy_signals or tty:
+                from labdock.cli.signals import Signals
+
+                signals = stack.enter_context(Signals(target, self.terminal_size if tty else None, proxy_signals))
+                wake = signals.descriptor, signals.handle
+                signals.resize()
+            try:
+                converse(attached, self.write, source, wake)
+            except BrokenPipeError:
+                target.abandon()
+                raise
+
+    def follow(self, output: Iterable[tuple[str, bytes]]) -> None:
+        for stream, data in output:
+            self.write(stream, data)
+
+    def show_job(self, title: str, lines: Iterable[JobLine]) -> None:
+        self.say(title)
+        live = self._colours
+        shown = False
+        for line in lines:
+            text = job_text(line)
+            if line.detail is not None and line.detail.total:
+                if live:
+                    self.write("stderr", f"\r\x1b[K{text}".encode())
+                    shown = True
+            elif text:
+                self.write("stderr", f"\r\x1b[K{text}\n".encode() if shown else f"{text}\n".encode())
+                shown = False
+        if shown:
+            self.write("stderr", b"\r\x1b[K")
+
+    def show_build(self, view: BuildView, events: Iterator[AnyBuildEvent | None]) -> None:
+        from labdock.cli.build import show_build
+
+        show_build(view, events, self.say, self._raw_error, colours=self._colours)
+
+    def _raw_error(self, text: str) -> None:
+        self.write("stderr", text.encode("utf-8", "backslashreplace"))
+
+
+def job_text(line: JobLine) -> str:
+    """``a1b2c3: Downloading 12MB/40MB``."""
+    from labdock.commands import units
+    from labdock.commands.results import printable
+
+    text = printable((line.stream or line.status).rstrip("\n"))
+    if line.id:
+        text = f"{printable(line.id)}: {text}"
+    if line.detail is not None and line.detail.total:
+        text += f" {units.size(line.detail.current, 3)}/{units.size(line.detail.total, 3)}"
+    return text
+
+
+@contextlib.contextmanager
+def raw_mode(descriptor: int) -> Iterator[None]:
+    """Every key goes to the program, Ctrl-C too; the terminal is as before afterwards."""
+    import termios
+    import tty
+
+    before = termios.tcgetattr(descriptor)
+    tty.setraw(descriptor, termios.TCSANOW)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSANOW, before)

@@ -1,0 +1,72 @@
+"""One container or image to look at: its id in a terminal, a card in a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labdock.commands import html, units
+from labdock.commands.results import Result
+
+if TYPE_CHECKING:
+    from labdock.client.results import Container, Image
+
+
+class ContainerCard(Result):
+    """A container: ``id``, ``name``, ``state`` and ``container`` (all of it)."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+
+    @property
+    def id(self) -> str:
+        return self.container.id
+
+    @property
+    def name(self) -> str:
+        return self.container.name.lstrip("/")
+
+    @property
+    def state(self) -> str:
+        return self.container.state.status
+
+    @property
+    def ports(self) -> dict[str, list[tuple[str, int]]]:
+        """``{"80/tcp": [("0.0.0.0", 8080)]}``."""
+        return self.container.ports
+
+    def __str__(self) -> str:
+        return self.id
+
+    def _repr_html_(self) -> str:
+        title = (
+            f"<b>{html.escape(self.name)}</b> {html.badge(self.state, html.state_colour(self.state))} "
+            f'<span style="{html.FAINT}">{html.escape(self.container.image_name)} · {units.short(self.id)}</span>'
+        )
+        lines = []
+        for port, bindings in self.ports.items():
+            for host in sorted({outer for _, outer in bindings if outer}):
+                link = html.port_link(host, html.port_address(host)) if port.endswith("/tcp") else f"port {host}"
+                lines.append(f'{link} <span style="{html.FAINT}">→ {html.escape(port)} in the container</span>')
+        return html.card(title, lines, html.state_colour(self.state))
+
+
+class ImageCard(Result):
+    """An image that was built: ``id``, ``names`` and ``image`` (all of it)."""
+
+    def __init__(self, image: Image, names: tuple[str, ...] = ()) -> None:
+        self.image = image
+        self.names = names or image.repo_tags
+
+    @property
+    def id(self) -> str:
+        return self.image.id
+
+    def __str__(self) -> str:
+        return self.id
+
+    def _repr_html_(self) -> str:
+        name = ", ".join(self.names) or "image without a name"
+        return (
+            f'<div><b>{html.escape(name)}</b> <span style="{html.FAINT}">{units.short(self.id)} · '
+            f"{units.size(self.image.size, 3)}</span></div>"
+        )

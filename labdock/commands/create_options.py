@@ -1,0 +1,249 @@
+"""The options of ``run`` and ``create``, and the request they mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from labdock.commands import values
+from labdock.errors import InvalidRequest
+from labdock.schema.container import (
+    CreateRequest,
+    EndpointConfig,
+    HealthcheckConfig,
+    HostConfig,
+    LogConfig,
+    NetworkingConfig,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--add-host",), "Add a custom host-to-IP mapping (host:ip)"),
+    (("--annotation",), "Add an annotation to the container"),
+    (("--cap-add",), "Add Linux capabilities"),
+    (("--cap-drop",), "Drop Linux capabilities"),
+    (("--device",), "Add a host device to the container"),
+    (("--dns",), "Set custom DNS servers"),
+    (("--dns-option",), "Set DNS options"),
+    (("--dns-search",), "Set custom DNS search domains"),
+    (("-e", "--env"), "Set environment variables"),
+    (("--env-file",), "Read in a file of environment variables"),
+    (("--expose",), "Expose a port or a range of ports"),
+    (("--group-add",), "Add additional groups to join"),
+    (("-l", "--label"), "Set meta data on a container"),
+    (("--label-file",), "Read in a line delimited file of labels"),
+    (("--log-opt",), "Log driver options"),
+    (("--mount",), "Attach a filesystem mount to the container"),
+    (("--network-alias", "--net-alias"), "Add network-scoped alias for the container"),
+    (("-p", "--publish"), "Publish a container's port(s) to the host"),
+    (("--security-opt",), "Security Options"),
+    (("--sysctl",), "Sysctl options (name=value)"),
+    (("--tmpfs",), "Mount a tmpfs directory"),
+    (("--ulimit",), "Ulimit options"),
+    (("-v", "--volume"), "Bind mount a volume"),
+    (("--volumes-from",), "Mount volumes from the specified container(s)"),
+)
+_TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--cgroupns",), "Cgroup namespace to use (host|private)"),
+    (("--cidfile",), "Write the container ID to the file"),
+    (("--cpus",), "Number of CPUs"),
+    (("--cpuset-cpus",), "CPUs in which to allow execution (0-3, 0,1)"),
+    (("--domainname",), "Container NIS domain name"),
+    (("--entrypoint",), "Overwrite the default ENTRYPOINT of the image"),
+    (("--health-cmd",), "Command to run to check health"),
+    (("--health-interval",), "Time between running the check (ms|s|m|h)"),
+    (("--health-start-interval",), "Time between running the check during the start period (ms|s|m|h)"),
+    (("--health-start-period",), "Time the container has to start before failures count (ms|s|m|h)"),
+    (("--health-timeout",), "Maximum time to allow one check to run (ms|s|m|h)"),
+    (("-h", "--hostname"), "Container host name"),
+    (("--ipc",), "IPC mode to use"),
+    (("--log-driver",), "Logging driver for the container"),
+    (("--mac-address",), "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
+    (("-m", "--memory"), "Memory limit"),
+    (("--memory-swap",), "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
+    (("--name",), "Assign a name to the container"),
+    (("--network", "--net"), "Connect a container to a network"),
+    (("--pid",), "PID namespace to use"),
+    (("--platform",), "Set platform if server is multi-platform capable"),
+    (("--restart",), "Restart policy to apply when a container exits"),
+    (("--shm-size",), "Size of /dev/shm"),
+    (("--stop-signal",), "Signal to stop the container"),
+    (("-u", "--user"), "Username or UID (format: <name|uid>[:<group|gid>])"),
+    (("--userns",), "User namespace to use"),
+    (("--uts",), "UTS namespace to use"),
+    (("-w", "--workdir"), "Working directory inside the container"),
+)
+_NUMBERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("-c", "--cpu-shares"), "CPU shares (relative weight)"),
+    (("--cpu-period",), "Limit CPU CFS (Completely Fair Scheduler) period"),
+    (("--cpu-quota",), "Limit CPU CFS (Completely Fair Scheduler) quota"),
+    (("--health-retries",), "Consecutive failures needed to report unhealthy"),
+    (("--oom-score-adj",), "Tune host's OOM preferences (-1000 to 1000)"),
+    (("--pids-limit",), "Tune container pids limit (set -1 for unlimited)"),
+    (("--stop-timeout",), "Timeout (in seconds) to stop a container"),
+)
+_FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--init",), "Run an init inside the container that forwards signals and reaps processes"),
+    (("-i", "--interactive"), "Keep STDIN open even if not attached"),
+    (("--no-healthcheck",), "Disable any container-specified HEALTHCHECK"),
+    (("--privileged",), "Give extended privileges to this container"),
+    (("-P", "--publish-all"), "Publish all exposed ports to random ports"),
+    (("-q", "--quiet"), "Suppress the pull output"),
+    (("--read-only",), "Mount the container's root filesystem as read only"),
+    (("--rm",), "Automatically remove the container when it exits"),
+    (("-t", "--tty"), "Allocate a pseudo-TTY"),
+)
+
+
+def create_options(function: F) -> F:
+    """Decorator: the options that ``run`` and ``create`` share."""
+    options = [click.option(*names, multiple=True, help=text) for names, text in _LISTS]
+    options += [click.option(*names, help=text) for names, text in _TEXTS]
+    options += [click.option(*names, type=int, help=text) for names, text in _NUMBERS]
+    options += [click.option(*names, is_flag=True, help=text) for names, text in _FLAGS]
+    options.append(
+        click.option(
+            "--pull",
+            type=click.Choice(["always", "missing", "never"]),
+            default="missing",
+            help='Pull image before running ("always", "missing", "never")',
+        )
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def request_from(
+    image: str, command: tuple[str, ...], options: dict[str, Any], *, attach: bool, stdin: bool
+) -> CreateRequest:
+    """What *options* ask for. *attach*: output is attached; *stdin*: input is. Raises InvalidRequest."""
+    published = values.ports(options["publish"])
+    binds, anonymous = values.volumes(options["volume"])
+    labels: dict[str, str] = {}
+    for path in options["label_file"]:
+        labels |= values.key_values(values.read_lines(path, "--label-file"))
+    entrypoint = options["entrypoint"]
+    return CreateRequest(
+        image=image,
+        cmd=command or None,
+        entrypoint=None if entrypoint is None else (entrypoint,),
+        hostname=options["hostname"] or "",
+        domainname=options["domainname"] or "",
+        user=options["user"] or "",
+        attach_stdin=attach and stdin,
+        attach_stdout=attach,
+        attach_stderr=attach,
+        tty=options["tty"],
+        open_stdin=stdin,
+        stdin_once=attach and stdin,
+        env=values.environment(options["env"], options["env_file"], os.environ) or None,
+        exposed_ports=({port: {} for port in published} | values.exposed(options["expose"])) or None,
+        volumes=anonymous or None,
+        working_dir=options["workdir"] or "",
+        mac_address=options["mac_address"],
+        labels=(labels | values.key_values(options["label"])) or None,
+        stop_signal=options["stop_signal"],
+        stop_timeout=options["stop_timeout"],
+        healthcheck=_healthcheck(options),
+        host_config=_host_config(options, binds, published),
+        networking_config=_networking(options),
+    )
+
+
+def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dict[str, Any]) -> HostConfig:
+    if options["rm"] and options["restart"] not in (None, "no"):
+        raise InvalidRequest(
+            "conflicting options: cannot specify both --restart and --rm",
+            hint="a container that is removed when it ends can't be restarted: leave one of them out",
+        )
+    logging = None
+    if options["log_driver"] or options["log_opt"]:
+        logging = LogConfig(type=options["log_driver"] or "", config=values.key_values(options["log_opt"]))
+    swap = options["memory_swap"]
+    return HostConfig(
+        binds=binds or None,
+        mounts=tuple(map(values.mount, options["mount"])) or None,
+        tmpfs=values.tmpfs(options["tmpfs"]) or None,
+        volumes_from=options["volumes_from"] or None,
+        port_bindings=published or None,
+        publish_all_ports=options["publish_all"],
+        network_mode=_network_name(options["network"]),
+        auto_remove=options["rm"],
+        restart_policy=values.restart(options["restart"]) if options["restart"] else None,
+        log_config=logging,
+        cap_add=options["cap_add"] or None,
+        cap_drop=options["cap_drop"] or None,
+        privileged=options["privileged"],
+        security_opt=options["security_opt"] or None,
+        readonly_rootfs=options["read_only"],
+        dns=options["dns"] or None,
+        dns_options=options["dns_option"] or None,
+        dns_search=options["dns_search"] or None,
+        extra_hosts=tuple(map(values.extra_host, options["add_host"])) or None,
+        group_add=options["group_add"] or None,
+        ipc_mode=options["ipc"] or "",
+        pid_mode=options["pid"] or "",
+        uts_mode=options["uts"] or "",
+        userns_mode=options["userns"] or "",
+        cgroupns_mode=options["cgroupns"] or "",
+        oom_score_adj=options["oom_score_adj"] or 0,
+        shm_size=values.size(options["shm_size"]) if options["shm_size"] else 0,
+        init=True if options["init"] else None,
+        sysctls=values.key_values(options["sysctl"]) or None,
+        ulimits=tuple(map(values.ulimit, options["ulimit"])) or None,
+        devices=tuple(map(values.device, options["device"])) or None,
+        memory=values.size(options["memory"]) if options["memory"] else 0,
+        memory_swap=-1 if swap == "-1" else values.size(swap) if swap else 0,
+        nano_cpus=values.cpus(options["cpus"]) if options["cpus"] else 0,
+        cpu_shares=options["cpu_shares"] or 0,
+        cpu_quota=options["cpu_quota"] or 0,
+        cpu_period=options["cpu_period"] or 0,
+        cpuset_cpus=options["cpuset_cpus"] or "",
+        pids_limit=options["pids_limit"],
+        annotations=values.key_values(options["annotation"]) or None,
+    )
+
+
+def _network_name(text: str | None) -> str:
+    """``--network web`` or ``--network name=web,alias=a``."""
+    if text and "=" in text:
+        return dict(part.partition("=")[::2] for part in text.split(",")).get("name", "")
+    return text or ""
+
+
+def _networking(options: dict[str, Any]) -> NetworkingConfig | None:
+    aliases = list(options["network_alias"])
+    text = options["network"] or ""
+    if "=" in text:
+        aliases += [value for name, _, value in (part.partition("=") for part in text.split(",")) if name == "alias"]
+    name = _network_name(text)
+    if not aliases:
+        return None
+    return NetworkingConfig(endpoints_config={name or "default": EndpointConfig(aliases=tuple(aliases))})
+
+
+def _healthcheck(options: dict[str, Any]) -> HealthcheckConfig | None:
+    given = [name for name in options if name.startswith("health_") and options[name] is not None]
+    if options["no_healthcheck"]:
+        if given:
+            raise InvalidRequest("--no-healthcheck conflicts with --health-* options")
+        return HealthcheckConfig(test=("NONE",))
+    if not given:
+        return None
+
+    def time(name: str) -> int:
+        return values.duration(options[name]) if options[name] else 0
+
+    return HealthcheckConfig(
+        test=("CMD-SHELL", options["health_cmd"]) if options["health_cmd"] else None,
+        interval=time("health_interval"),
+        timeout=time("health_timeout"),
+        start_period=time("health_start_period"),
+        start_interval=time("health_start_interval"),
+        retries=options["health_retries"] or 0,
+    )

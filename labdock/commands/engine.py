@@ -1,0 +1,136 @@
+"""``engine start|stop|status|logs|env`` and ``doctor``: labdock's own engine as a thing to manage."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from labdock.commands.results import Exited, Result, Text
+from labdock.commands.tree import command
+from labdock.errors import InvalidRequest, LabdockError
+
+if TYPE_CHECKING:
+    from labdock.commands.face import Face
+
+
+def _program(module: str, *args: str) -> tuple[int, str, str]:
+    """Run one of the daemon's own small programs: (exit code, stdout, stderr)."""
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, "-m", module, *args],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@command("start")
+@click.pass_obj
+def start(face: Face, /) -> Result:
+    """Start the engine if it does not run."""
+    from labdock.client import engine
+
+    return Text(f"The engine runs at {engine.start()}")
+
+
+@command("stop")
+@click.pass_obj
+def stop(face: Face, /) -> Result:
+    """Stop the engine and everything in it. Containers stay and can be started again."""
+    from labdock.client import engine
+
+    code, out, errors = _program("labdock.daemon.stop")
+    if code != 0:
+        raise engine.diagnosis(errors, code)
+    return Text(out.strip() or "The engine has stopped")
+
+
+@command("status")
+@click.option("--format", "form", help="json for everything, or a Go template")
+@click.pass_obj
+def status(face: Face, /, form: str | None) -> Result:
+    """Say whether the engine runs, and how. Exit code 1 when it does not."""
+    code, out, errors = _program("labdock.daemon.status")
+    try:
+        found: dict[str, Any] = msgspec.json.decode(out)
+    except msgspec.MsgspecError as error:
+        from labdock.client import engine
+
+        raise engine.diagnosis(errors or out, code) from error
+    if form:
+        from labdock.commands.results import unescape
+        from labdock.commands.template import Template
+
+        shown = Text(out.strip() if form == "json" else Template(unescape(form)).render(found))
+    else:
+        shown = Text(
+            "\n".join(f"{_words(name)}: {_value(value)}" for name, value in found.items() if value is not None)
+        )
+    running = found.get("running")
+    shown.exit_code = 0 if running or (running is None and code == 0) else 1
+    return shown
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_value, value)) or "none"
+    return msgspec.json.encode(value).decode() if isinstance(value, dict) else str(value)
+
+
+@command("logs")
+@click.option("-n", "--tail", type=int, default=200, help="Number of lines to show from the end")
+@click.pass_obj
+def logs(face: Face, /, tail: int) -> Result:
+    """Show the engine's own log."""
+    from labdock.schema.paths import locate
+
+    path = locate(os.environ, os.getuid()).log
+    try:
+        with path.open(errors="replace") as source:
+            lines = deque(source, maxlen=max(tail, 0))
+    except FileNotFoundError as error:
+        raise InvalidRequest(f"there is no log at {path}", hint="the engine writes it once it has started") from error
+    face.write("stdout", "".join(lines).encode())
+    return Exited(0)
+
+
+@command("env")
+@click.option("-u", "--unset", is_flag=True, help="Unset the variable instead of setting it")
+@click.pass_obj
+def environment(face: Face, /, unset: bool) -> Result:
+    """Print the shell line that points docker at this engine: eval "$(labdock engine env)"."""
+    from labdock.client.engine import own_socket
+
+    if unset:
+        return Text("unset DOCKER_HOST")
+    return Text(f"export DOCKER_HOST={shlex.quote(f'unix://{own_socket(os.environ)}')}")
+
+
+@command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print the probes as JSON")
+@click.pass_obj
+def doctor(face: Face, /, as_json: bool) -> Result:
+    """Say what this machine allows, what each limit costs, what would lift it and who can."""
+    code, out, errors = _program("labdock.host.doctor", *(("--json",) if as_json else ()))
+    if code != 0 and not out.strip():
+        message, _, hint = errors.strip().partition("\nhint: ")
+        raise LabdockError(message.strip() or f"the doctor ended with {code}", hint=hint.strip() or None)
+    shown = Text(out.rstrip("\n"))
+    shown.exit_code = code
+    return shown

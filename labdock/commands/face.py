@@ -1,0 +1,70 @@
+"""What a command needs from where it was typed: a terminal and a notebook each have their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from labdock.client import Client
+    from labdock.client.progress import JobLine
+    from labdock.client.streams import Attached
+    from labdock.commands.build_view import BuildView
+    from labdock.schema.build import AnyBuildEvent
+
+
+class Target(Protocol):
+    """The process at the other end of a conversation."""
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal a new size."""
+
+    def signal(self, name: str) -> None:
+        """Send it a signal (``INT``, ``TERM`` …)."""
+
+    def abandon(self) -> None:
+        """The user gave up: end it, or let it go when it is not ours to end. Quick, and raises nothing."""
+
+
+class Face(Protocol):
+    """Where output goes and input comes from."""
+
+    #: Whether answers are values to look at (a notebook) rather than text to print.
+    keeps_results: bool
+
+    @property
+    def client(self) -> Client: ...
+
+    def write(self, stream: str, data: bytes) -> None:
+        """A program's own output, to ``stdout`` or ``stderr``. Raises BrokenPipeError when nobody reads."""
+
+    def say(self, text: str) -> None:
+        """A line for the human: notices, warnings."""
+
+    def read_input(self) -> bytes:
+        """All of standard input."""
+
+    def input_chunks(self) -> Iterator[bytes]:
+        """Standard input in parts."""
+
+    def output_is_terminal(self) -> bool: ...
+
+    def terminal_size(self) -> tuple[int, int] | None:
+        """(rows, columns) when there is a terminal."""
+
+    def check_tty(self) -> None:
+        """Raises InvalidRequest when ``-it`` can't work because input is no terminal."""
+
+    def converse(
+        self, attached: Attached, target: Target, *, stdin: bool, tty: bool, proxy_signals: bool = True
+    ) -> None:
+        """Carry a process's streams until its output ends or the user detaches."""
+
+    def follow(self, output: Iterable[tuple[str, bytes]]) -> None:
+        """Show output until it ends; an interrupt stops showing it, and that is no error."""
+
+    def show_job(self, title: str, lines: Iterable[JobLine]) -> None:
+        """Show a pull's, a load's or a bootstrap's progress to its end."""
+
+    def show_build(self, view: BuildView, events: Iterator[AnyBuildEvent | None]) -> None:
+        """Feed *view* with *events* and show it as it changes; closes *events*, which stops an unfinished build."""

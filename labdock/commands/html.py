@@ -1,0 +1,65 @@
+"""Pieces of HTML for results: everything escaped, no script, colours that work on light and dark pages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+LINE = "1px solid rgba(128,128,128,.35)"
+FAINT = "opacity:.7"
+MONO = "font-family:monospace;font-size:90%"
+GOOD, BAD, BUSY = "#2e9e4f", "#d64541", "#3a7bd5"
+
+__all__ = ["escape"]
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
+    """A table; *rows* are HTML already, *titles* and *caption* are text."""
+    cell = f"padding:2px 12px 2px 0;text-align:left;border-bottom:{LINE};vertical-align:top"
+    head = "".join(f'<th style="{cell}">{escape(title)}</th>' for title in titles)
+    body = "".join("<tr>" + "".join(f'<td style="{cell}">{value}</td>' for value in row) + "</tr>" for row in rows)
+    title = f'<caption style="text-align:left;{FAINT}">{escape(caption)}</caption>' if caption else ""
+    return f'<table style="border-collapse:collapse">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def code(text: str) -> str:
+    return f'<code style="background:none;color:inherit">{escape(text)}</code>'
+
+
+def preformatted(text: str) -> str:
+    return f'<pre style="margin:2px 0;white-space:pre-wrap;background:none;color:inherit;{MONO}">{escape(text)}</pre>'
+
+
+def state_colour(state: str) -> str:
+    return {"running": GOOD, "paused": BUSY, "restarting": BUSY, "dead": BAD}.get(state, "currentColor")
+
+
+def badge(text: str, colour: str = "currentColor") -> str:
+    """A word in a frame: the state is in the word, the colour only repeats it."""
+    return (
+        f'<span style="border:1px solid {colour};border-radius:8px;padding:0 6px;font-size:85%;'
+        f'white-space:nowrap"><span style="color:{colour}">●</span> {escape(text)}</span>'
+    )
+
+
+def card(title: str, lines: Iterable[str], colour: str = "currentColor") -> str:
+    """A framed box; *title* and *lines* are HTML already."""
+    body = "".join(f'<div style="margin-top:2px">{line}</div>' for line in lines)
+    return (
+        f'<div style="border:{LINE};border-left:4px solid {colour};border-radius:4px;padding:6px 10px;'
+        f'margin:4px 0;max-width:60em"><div>{title}</div>{body}</div>'
+    )
+
+
+def port_address(port: int, environment: Mapping[str, str] | None = None) -> str:
+    """Where a browser finds a published port: through the hub's proxy when there is a hub, else on localhost."""
+    known = os.environ if environment is None else environment
+    prefix = known.get("JUPYTERHUB_SERVICE_PREFIX")
+    if prefix and prefix.startswith("/"):
+        return f"{prefix.rstrip('/')}/proxy/{port}/"
+    return f"http://localhost:{port}/"
+
+
+def port_link(port: int, text: str) -> str:
+    return f'<a href="{escape(port_address(port))}" target="_blank" rel="noopener">{escape(text)}</a>'

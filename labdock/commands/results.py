@@ -1,0 +1,168 @@
+"""What commands give back: text for a terminal, HTML for a notebook, and the values themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from labdock.commands import units
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+
+class Result:
+    """Base: ``str()`` is what a terminal prints, ``_repr_html_`` what a notebook shows."""
+
+    exit_code = 0
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str | None:
+        from labdock.commands import html
+
+        text = str(self)
+        return html.preformatted(text) if text else None
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Always plain text; HTML beside it, which a reader without scripts or trust shows as well."""
+        shown = self._repr_html_()
+        return {"text/plain": str(self)} | ({"text/html": shown} if shown else {})
+
+
+class Text(Result):
+    """Words or data, printed as they are."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Exited(Result):
+    """A program ran in the foreground to its end; its output has been shown. ``stdout``/``stderr`` when kept."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return ""
+
+
+class Records(Result, Generic[T], Sequence[T]):
+    """A list of things: a sequence in code, a table to look at. ``rows`` are the columns' values by field."""
+
+    def __init__(
+        self,
+        items: Sequence[T],
+        rows: Sequence[Row],
+        columns: Sequence[tuple[str, str]],
+        *,
+        cell: Callable[[str, Row], str | None] | None = None,
+        empty: str = "nothing here",
+    ) -> None:
+        self.items = tuple(items)
+        self.rows = tuple(rows)
+        self.columns = tuple(columns)
+        self._cell = cell
+        self._empty = empty
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __str__(self) -> str:
+        titles = [title for title, _ in self.columns]
+        return align([titles, *([str(row[field]) for _, field in self.columns] for row in self.rows)])
+
+    def _repr_html_(self) -> str:
+        from labdock.commands import html
+
+        if not self.items:
+            return f'<span style="{html.FAINT}">{html.escape(self._empty)}</span>'
+        rows = []
+        for row in self.rows:
+            values = []
+            for _, field in self.columns:
+                special = self._cell(field, row) if self._cell else None
+                values.append(html.escape(str(row[field])) if special is None else special)
+            rows.append(values)
+        return html.table([title.capitalize() for title, _ in self.columns], rows)
+
+
+def align(lines: Sequence[Sequence[str]], gap: int = 3) -> str:
+    """Columns as Docker's tabwriter makes them; control characters can't break the table."""
+    clean = [[printable(value) for value in line] for line in lines]
+    widths = [max(len(line[index]) for line in clean) for index in range(len(clean[0]))]
+    return "\n".join(
+        "".join(value.ljust(width + gap) for value, width in zip(line[:-1], widths, strict=False)) + line[-1]
+        for line in clean
+    )
+
+
+def printable(text: str) -> str:
+    """*text* with control characters (line ends, escape sequences) made visible."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def render(
+    items: Sequence[T],
+    rows: Sequence[Row],
+    columns: Sequence[tuple[str, str]],
+    *,
+    form: str | None = None,
+    quiet: str | None = None,
+    cell: Callable[[str, Row], str | None] | None = None,
+    empty: str = "nothing here",
+) -> Result:
+    """*items* as a table, by a ``--format`` template, as JSON lines, or (``quiet``) only that field."""
+    if quiet is not None and not form:
+        return Text("\n".join(str(row[quiet]) for row in rows))
+    if not form or form == "table":
+        return Records(items, rows, columns, cell=cell, empty=empty)
+    from labdock.commands.template import Template
+
+    if form == "json":
+        form = "{{json .}}"
+    elif form.startswith("table "):
+        return _formatted_table(items, rows, columns, unescape(form.removeprefix("table ")))
+    template = Template(unescape(form))
+    return Text("\n".join(template.render(row) for row in rows))
+
+
+def _formatted_table(items: Sequence[T], rows: Sequence[Row], columns: Sequence[tuple[str, str]], form: str) -> Result:
+    import re
+
+    from labdock.commands.template import Template
+
+    titles = {field: title for title, field in columns}
+    head = re.sub(
+        r"\{\{.*?\.(\w+).*?\}\}", lambda found: titles.get(found[1], _spaced(found[1])), form, flags=re.DOTALL
+    )
+    template = Template(form)
+    lines = [head.split("\t"), *(template.render(row).split("\t") for row in rows)]
+    wide = max(len(line) for line in lines)
+    return Text(align([line + [""] * (wide - len(line)) for line in lines]))
+
+
+def _spaced(name: str) -> str:
+    """``CREATED AT`` for ``CreatedAt``, ``IMAGE ID`` for ``ImageID``."""
+    import re
+
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).upper()
+
+
+def unescape(form: str) -> str:
+    """``\\t`` and ``\\n`` typed in a shell mean a tab and a line end."""
+    return form.replace("\\t", "\t").replace("\\n", "\n")
+
+
+def mark_short(identity: str, *, whole: bool) -> str:
+    return identity if whole else units.short(identity)

@@ -1,0 +1,196 @@
+"""The one command tree: ``labdock run`` in a terminal and ``%container run`` in a cell are the same command.
+
+A command's module is imported when the command is used: listing names and helps imports none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+import click
+
+from labdock.errors import InvalidRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
+TRUE, FALSE = ("true", "1", "t"), ("false", "0", "f")
+
+
+class Command(click.Command):
+    """A command with Docker's habit of ``--flag=false`` beside ``--flag``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._plain_flags(args))
+
+    def _plain_flags(self, args: list[str]) -> list[str]:
+        """*args* with ``--flag=true`` as ``--flag`` and ``--flag=false`` as its opposite or nothing."""
+        options = {name: p for p in self.params if isinstance(p, click.Option) for name in p.opts}
+        plain: list[str] = []
+        rest = list(args)
+        while rest:
+            arg = rest.pop(0)
+            if arg == "--" or (not arg.startswith("-") and not self.allow_interspersed_args):
+                return [*plain, arg, *rest]
+            name, given, value = arg.partition("=")
+            option = options.get(name)
+            if arg.startswith("--") and option is not None and option.is_flag and given:
+                if value.lower() not in TRUE + FALSE:
+                    raise click.BadParameter(f'invalid argument "{value}" for "{name}" flag: it is true or false')
+                plain += [name] if value.lower() in TRUE else option.secondary_opts[:1]
+                continue
+            plain.append(arg)
+            if rest and _wants_value(arg, options):
+                plain.append(rest.pop(0))
+        return plain
+
+
+def _wants_value(arg: str, options: Mapping[str, click.Option]) -> bool:
+    """Whether *arg* is an option whose value is the next argument."""
+    if arg.startswith("--"):
+        option = options.get(arg)
+        return option is not None and not option.is_flag
+    letters = arg[1:] if arg.startswith("-") else ""
+    for index, letter in enumerate(letters):
+        option = options.get(f"-{letter}")
+        if option is None or not option.is_flag:
+            return option is not None and index == len(letters) - 1
+    return False
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named with their place and their short help."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lazy:
+            return None
+        module, _, name = self.lazy[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(f"labdock.commands.{module}"), name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.lazy and not args[0].startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], self.lazy, n=2)
+            hint = "did you mean " + " or ".join(close) + "?" if close else f"see {ctx.command_path} --help"
+            raise InvalidRequest(f"'{args[0]}' is not a {ctx.command_path} command.", hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.lazy[name][1]) for name in self.list_commands(ctx)])
+
+
+def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """``click.command`` for this tree; *stops*: options end at the first argument, as in ``docker run``."""
+    if settings.pop("stops", False):
+        settings["context_settings"] = {"allow_interspersed_args": False}
+    return click.command(name, cls=Command, **settings)
+
+
+def group(name: str, lazy: Mapping[str, tuple[str, str]], text: str) -> LazyGroup:
+    return LazyGroup(name, lazy=lazy, help=text)
+
+
+CONTAINER = {
+    "attach": ("talking:attach", "Attach to a running container's input, output and errors"),
+    "create": ("running:create", "Create a new container"),
+    "exec": ("talking:execute", "Execute a command in a running container"),
+    "inspect": ("inspecting:inspect_container", "Display detailed information on containers"),
+    "kill": ("lifecycle:kill", "Kill one or more running containers"),
+    "logs": ("talking:logs", "Fetch the logs of a container"),
+    "ls": ("listing:ps", "List containers"),
+    "pause": ("lifecycle:pause", "Pause all processes within one or more containers"),
+    "port": ("listing:port", "List port mappings of a container"),
+    "rename": ("lifecycle:rename", "Rename a container"),
+    "restart": ("lifecycle:restart", "Restart one or more containers"),
+    "rm": ("lifecycle:remove", "Remove one or more containers"),
+    "run": ("running:run", "Create and run a new container from an image"),
+    "start": ("lifecycle:start", "Start one or more stopped containers"),
+    "stop": ("lifecycle:stop", "Stop one or more running containers"),
+    "top": ("listing:top", "Display the running processes of a container"),
+    "unpause": ("lifecycle:unpause", "Unpause all processes within one or more containers"),
+    "wait": ("lifecycle:wait", "Block until containers stop, then print their exit codes"),
+}
+IMAGE = {
+    "bootstrap": ("images:bootstrap", "Make a base image from a distribution's packages"),
+    "build": ("building:build", "Build an image from a Dockerfile"),
+    "history": ("images:history", "Show the history of an image"),
+    "inspect": ("inspecting:inspect_image", "Display detailed information on images"),
+    "load": ("images:load", "Load images from a tar archive or standard input"),
+    "ls": ("images:images", "List images"),
+    "pull": ("images:pull", "Download an image"),
+    "rm": ("images:remove", "Remove one or more images"),
+    "save": ("images:save", "Save images to a tar archive"),
+    "tag": ("images:tag", "Give an image another name"),
+}
+NETWORK = {
+    "inspect": ("networks:inspect", "Display detailed information on networks"),
+    "ls": ("networks:listing", "List networks"),
+}
+VOLUME = {
+    "create": ("volumes:create", "Create a volume"),
+    "inspect": ("volumes:inspect", "Display detailed information on volumes"),
+    "ls": ("volumes:listing", "List volumes"),
+    "rm": ("volumes:remove", "Remove one or more volumes"),
+}
+SYSTEM = {
+    "df": ("system:df", "Show disk usage"),
+    "events": ("system:events", "Get real time events from the engine"),
+    "info": ("system:info", "Display system-wide information"),
+}
+ENGINE = {
+    "env": ("engine:environment", "Print the shell line that points docker at this engine"),
+    "logs": ("engine:logs", "Show the engine's own log"),
+    "start": ("engine:start", "Start the engine if it does not run"),
+    "status": ("engine:status", "Say whether the engine runs, and how"),
+    "stop": ("engine:stop", "Stop the engine and everything in it"),
+}
+ROOT = {
+    **{name: place for name, place in CONTAINER.items() if name not in ("ls", "inspect")},
+    "build": IMAGE["build"],
+    "container": ("tree:container", "Manage containers"),
+    "doctor": ("engine:doctor", "Say what this machine allows, and what would lift each limit"),
+    "engine": ("tree:engine", "Manage the engine"),
+    "events": SYSTEM["events"],
+    "history": IMAGE["history"],
+    "image": ("tree:image", "Manage images"),
+    "images": IMAGE["ls"],
+    "info": SYSTEM["info"],
+    "inspect": ("inspecting:inspect", "Display detailed information on containers, images, networks, volumes"),
+    "load": IMAGE["load"],
+    "network": ("tree:network", "Manage networks"),
+    "ps": CONTAINER["ls"],
+    "pull": IMAGE["pull"],
+    "rmi": IMAGE["rm"],
+    "save": IMAGE["save"],
+    "system": ("tree:system", "Manage the whole"),
+    "tag": IMAGE["tag"],
+    "version": ("system:version", "Show the versions of client and engine"),
+    "volume": ("tree:volume", "Manage volumes"),
+}
+
+container = group("container", CONTAINER, "Manage containers.")
+image = group("image", IMAGE, "Manage images.")
+network = group("network", NETWORK, "Manage networks.")
+volume = group("volume", VOLUME, "Manage volumes.")
+system = group("system", SYSTEM, "Manage the whole.")
+engine = group("engine", ENGINE, "Manage the engine.")
+
+
+@click.group("labdock", cls=LazyGroup, lazy=ROOT)
+@click.version_option(message="labdock version %(version)s", package_name="labdock")
+def root() -> None:
+    """A Docker engine that you pip install.
+
+    The commands and their options are Docker's own. The engine starts at first use.
+    """
