@@ -13,9 +13,12 @@ import os
 import stat
 from pathlib import Path
 
-from labdock.errors import Conflict, Forbidden, StorageFull, SystemFailure
+from labdock.errors import Conflict, Forbidden, InvalidRequest, StorageFull, SystemFailure
 from labdock.schema.paths import Paths
 from labdock.sys import locks
+
+#: sun_path's room without its NUL (man 7 unix).
+LONGEST_PATH = 107
 
 RUNNING = 0
 STARTING = 1
@@ -26,8 +29,14 @@ STORE_HINT = "choose another place with LABDOCK_DATA"
 def prepare_folders(paths: Paths, uid: int) -> None:
     """Make the run and data folders, for their owner alone.
 
-    Raises Forbidden (a run folder that somebody else made or can write), StorageFull, SystemFailure.
+    Raises Forbidden (a run folder that somebody else made), InvalidRequest (its path is too long for a socket),
+    StorageFull, SystemFailure.
     """
+    if len(os.fsencode(paths.socket)) > LONGEST_PATH:
+        raise InvalidRequest(
+            f"the path {paths.socket} is longer than a socket's may be ({LONGEST_PATH} bytes)",
+            hint="choose a shorter run folder with LABDOCK_RUN",
+        )
     for folder, hint in ((paths.run, "choose another place with LABDOCK_RUN"), (paths.data, STORE_HINT)):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,7 +55,8 @@ def prepare_folders(paths: Paths, uid: int) -> None:
 
 def translate(doing: str, error: OSError, hint: str | None = None) -> SystemFailure:
     """*error* as labdock's own: StorageFull when the disk or the quota is used up."""
-    message = f"{doing}: {error.strerror or error}"
+    what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    message = f"{doing}: {what}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(message, hint="make room there, or choose another place with LABDOCK_DATA")
     return SystemFailure(message, hint=hint)

@@ -2,8 +2,9 @@
 
 A fork of outer that never execs, so most of its memory is shared with outer's.
 
-Notices to outer, on the channel: ``settled`` {plan}, ``unfit`` {error}, ``ended`` {how, quick}, ``spent`` {how, deaths}.
-From outer: ``stop``, ``ready`` (the engine said so), ``connect`` (see publish.py). The end of the channel is the end of outer, and so of everything here.
+Notices to outer, on the channel: ``settled`` {plan}, ``unfit`` {an error}, ``ended`` {how, quick},
+``spent`` {how, deaths}. From outer: ``stop``, ``ready`` (the engine said so), ``connect`` (publish.py). The end of
+the channel is the end of outer, and so of everything here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from labdock.daemon import handover
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params, preserve
 from labdock.daemon.egress import NAMESERVER
 from labdock.daemon.handover import Handover
+from labdock.daemon.home import translate
 from labdock.daemon.publish import Dialer
 from labdock.errors import LabdockError
 from labdock.host import inside
@@ -67,11 +69,11 @@ async def _live(start: Start) -> int:
     channel = Channel(start.to_outer, handlers, name="outer")
     try:
         plan = settle(start.survey, start.paths)
-    except LabdockError as error:
-        channel.notify("unfit", preserve(error))
-        return 1
-    except OSError as error:
-        channel.notify("unfit", preserve(LabdockError(f"settling the sandbox: {error}")))
+    except (LabdockError, OSError) as error:
+        failure = error if isinstance(error, LabdockError) else translate("settling the sandbox", error)
+        channel.notify("unfit", preserve(failure))
+        # Outer ends the sandbox; leaving first could close the channel before the notice is read.
+        await channel.wait_closed()
         return 1
     channel.notify("settled", {"plan": plan.to_json()})
     inner = Inner(start, plan, channel)
@@ -180,7 +182,7 @@ class Inner:
             (os.POSIX_SPAWN_DUP2, self._api, handover.API_FD),
             (os.POSIX_SPAWN_DUP2, self._engine_end, handover.CHANNEL_FD),
         )
-        command = self._start.engine
+        command = list(self._start.engine)
         self._engine = os.posix_spawn(
             command[0], command, self._environment, file_actions=inherit, setsigdef=[signal.SIGPIPE]
         )

@@ -16,7 +16,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from labdock.daemon import egress, inner
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params, revive
@@ -61,6 +61,7 @@ def main(order: Order, report: Report) -> int:
     process.set_name("labdock-outer")
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(name)s %(levelname)s: %(message)s")
+    signal.signal(signal.SIGTERM, _give_up)
     tenure = Tenure(order.paths)
     try:
         running = tenure.queue()
@@ -69,6 +70,10 @@ def main(order: Order, report: Report) -> int:
         return 1
     if running is not None:
         report.make(Outcome("running", pid=running))
+        return 0
+    if not report.wanted:
+        # The starter went away while this waited for its turn.
+        tenure.end()
         return 0
     failure: LabdockError
     try:
@@ -87,6 +92,11 @@ def main(order: Order, report: Report) -> int:
     # Last: the starter finds nothing half gone.
     report.fail(failure)
     return 1
+
+
+def _give_up(number: int, frame: object) -> NoReturn:
+    """SIGTERM before the event loop is there to take it."""
+    raise EngineUnreachable("the engine was asked to end while it was starting")
 
 
 def _hold(order: Order, tenure: Tenure, report: Report) -> int:
@@ -312,10 +322,12 @@ class Outer:
         if self._plan.egress != "slirp4netns":
             self._reachable.set()
             return
+        host_loopback = self._order.environment.get("LABDOCK_HOST_LOOPBACK") == "1"
         pause = 0.1
         while True:
             try:
-                way = await egress.start(self._plan.tools["slirp4netns"], self._box.pid)
+                binary = self._plan.tools["slirp4netns"]
+                way = await egress.start(binary, self._box.pid, host_loopback=host_loopback)
             except LabdockError as error:
                 if not self._reachable.is_set():
                     self._fail(error)

@@ -33,6 +33,13 @@ class Report:
     def made(self) -> bool:
         return self._fd < 0
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the starter still listens."""
+        poller = select.poll()
+        poller.register(self._fd, 0)
+        return not poller.poll(0)
+
     def make(self, outcome: Outcome) -> None:
         """Say *outcome* and hang up; nothing happens the second time, or when nobody listens any more."""
         if self.made:
@@ -64,7 +71,7 @@ def await_outcome(fd: int, seconds: float) -> Outcome:
             said += piece
         else:
             raise EngineUnreachable(
-                f"the engine is not ready after {seconds:g} s", hint="`labdock engine logs` shows what it does"
+                f"the engine is not ready after {seconds:.0f} s", hint="`labdock engine logs` shows what it does"
             )
     if not said:
         raise EngineUnreachable("the engine's outer process ended without a word", hint="see `labdock engine logs`")

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,17 +38,19 @@ def start(
 ) -> Outcome:
     """Return once an engine answers on *paths*' socket: the one that runs, or a new one.
 
-    *engine* is the engine process's command. Forks, so the caller is single-threaded. Raises LabdockError with the
-    diagnosis: HostUnfit, Conflict (the store is another engine's), StorageFull, EngineUnreachable, …
+    *engine* is the engine process's command. Forks, so the caller is single-threaded. Raises EngineUnreachable with
+    the diagnosis that the new engine gave, and what :func:`home.prepare_folders` raises.
     """
+    deadline = time.monotonic() + seconds
+    paths = Paths(paths.data.absolute(), paths.run.absolute())
     for _ in range(_ATTEMPTS):
-        if answers(paths.socket, seconds):
+        if answers(paths.socket, deadline - time.monotonic()):
             return Outcome("running", pid=home.read_holder(paths) or 0)
         home.prepare_folders(paths, os.getuid())
-        outcome = _launch(paths, environment, engine, seconds)
+        outcome = _launch(paths, environment, engine, deadline - time.monotonic())
         if outcome.state == "failed":
-            raise _revive(outcome)
-        if answers(paths.socket, seconds):
+            raise EngineUnreachable(outcome.message, hint=outcome.hint or None)
+        if answers(paths.socket, deadline - time.monotonic()):
             return outcome
     raise EngineUnreachable(
         f"the engine (pid {outcome.pid}) does not answer on {paths.socket}",
@@ -58,7 +61,7 @@ def start(
 def answers(path: Path, seconds: float) -> bool:
     """Whether an engine answers GET /_ping on the socket *path* within *seconds* (one that starts is waited for)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(seconds)
+        connection.settimeout(max(seconds, 0.1))
         try:
             connection.connect(str(path))
             connection.sendall(_PING)
@@ -92,7 +95,6 @@ def _become_outer(paths: Paths, environment: Mapping[str, str], engine: Sequence
     try:
         os.setsid()
         os.chdir("/")
-        # A start that nobody waits for any more does not wait in the queue for ever.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
@@ -122,10 +124,6 @@ def _open_log(paths: Paths) -> int:
         return os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise home.translate(f"opening {paths.log}", error, home.STORE_HINT) from error
-
-
-def _revive(outcome: Outcome) -> LabdockError:
-    return EngineUnreachable(outcome.message, hint=outcome.hint or None)
 
 
 def main() -> int:

@@ -65,16 +65,15 @@ def probe_tools(found: Mapping[str, str], uid: int) -> tuple[Probe, ...]:
             lift=f"sudo apt-get install {tool.package}",
             who="an administrator",
         )
-        for tool in TOOLS
-        if uid != 0 or tool.name not in _ONLY_FOR_USERS
+        for tool in _usable(uid)
     )
 
 
 def missing_packages(found: Mapping[str, str], uid: int) -> tuple[list[str], list[str]]:
     """(names, Debian packages) of the needed TOOLS that are not *found*, in TOOLS' order, packages once each."""
-    lacking = [
-        tool
-        for tool in TOOLS
-        if tool.needed and tool.name not in found and (uid != 0 or tool.name not in _ONLY_FOR_USERS)
-    ]
+    lacking = [tool for tool in _usable(uid) if tool.needed and tool.name not in found]
     return [tool.name for tool in lacking], list(dict.fromkeys(tool.package for tool in lacking))
+
+
+def _usable(uid: int) -> tuple[Tool, ...]:
+    return tuple(tool for tool in TOOLS if uid != 0 or tool.name not in _ONLY_FOR_USERS)

@@ -10,7 +10,12 @@ async def wait_ended(pidfd: int) -> None:
     """Return when the process behind *pidfd* has ended (it may still be unreaped). Cancellable; keeps *pidfd* open."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
+
+    def note() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    loop.add_reader(pidfd, note)
     try:
         await ended
     finally:
