@@ -1,0 +1,381 @@
+"""Published ports: outer listens on the host, inner dials the container, and outer relays between the two.
+
+::
+
+    a client ── host port ── Publisher (outer) ══ relay ══ the descriptor that Dialer (inner) connected
+                                  │ "connect" on the channel ▲
+                                  └──────────────────────────┘
+    engine: ChannelOutside ── "publish", "unpublish", "published" ──▶ Publisher.handlers()
+
+The container sees connections from the bridge's gateway: the client's own address is not preserved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from labdock.daemon.channel import Channel, Descriptors, Handler, Params
+from labdock.daemon.relay import Pipes, relay, reset
+from labdock.errors import Conflict, Forbidden, InvalidRequest, LabdockError, SystemFailure, Unavailable, Unsupported
+from labdock.network import Address, Published
+
+#: How long a client's connection is held while its container is starting to listen, in seconds.
+PATIENCE = 10.0
+#: A port that was reached before, or was published this long ago, is past its start: then only a moment.
+START = 30.0
+SHORT_PATIENCE = 1.0
+#: First and longest pause between two attempts to reach a container that refuses, in seconds.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
+#: Connections relayed at a time; more wait in the kernel's backlog.
+MOST_RELAYED = 4096
+_BACKLOG = 1024
+_ACCEPTED_AT_ONE_GO = 64
+#: Ports of one "published" answer, so that it fits a message.
+_PAGE = 128
+_REFUSED = frozenset(
+    (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EADDRNOTAVAIL, errno.EAGAIN)
+)
+
+#: Gives a connected, non-blocking socket to a target inside; the last argument is the patience in seconds.
+Connect = Callable[[Address, float], Awaitable[socket.socket]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Port:
+    """A published port: its listeners (IPv4 and IPv6 for ""), the connections of its clients."""
+
+    published: Published
+    listeners: list[socket.socket]
+    since: float
+    reached: bool = False
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class Publisher:
+    """The host's side, in outer. *connect* reaches the inside; at most *limit* connections are relayed at a time."""
+
+    def __init__(self, connect: Connect, *, limit: int = MOST_RELAYED) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connect = connect
+        self._limit = limit
+        self._ports: list[_Port] = []
+        self._relayed = 0
+        self._paused = False
+        self._pipes = Pipes()
+
+    @property
+    def relayed(self) -> int:
+        """Connections being relayed (or held) now."""
+        return self._relayed
+
+    async def publish(self, owner: str, host: Address, target: Address) -> Published:
+        """Listen on *host*; gives what is held, with the port that "any" became and ip "0.0.0.0" where IPv6 is not.
+
+        Raises Conflict ("port is already allocated"), Forbidden (a port below the limit for users),
+        InvalidRequest (not an address of this host), Unsupported (anything but TCP).
+        """
+        if host.proto != "tcp" or target.proto != "tcp":
+            raise Unsupported(
+                f"publishing {host.proto} port {target.port} is not supported yet: only tcp ports are",
+                hint="containers reach each other's udp ports on their own addresses",
+            )
+        try:
+            listeners = _listen(host)
+        except OSError as error:
+            raise self._explain(error, host) from error
+        port = listeners[0].getsockname()[1]
+        ip = "0.0.0.0" if host.ip == "" and len(listeners) == 1 else host.ip
+        held = Published(owner, Address(ip, port, "tcp"), target)
+        entry = _Port(held, listeners, self._loop.time())
+        self._ports.append(entry)
+        if not self._paused:
+            self._watch(entry)
+        return held
+
+    async def unpublish(self, owner: str) -> None:
+        """Close all that *owner* published; its connections end before this returns."""
+        gone = [port for port in self._ports if port.published.owner == owner]
+        await self._drop(gone)
+
+    async def published(self) -> tuple[Published, ...]:
+        return tuple(port.published for port in self._ports)
+
+    async def close(self) -> None:
+        """Close every port and connection."""
+        await self._drop(list(self._ports))
+        self._pipes.close()
+
+    def handlers(self) -> dict[str, Handler]:
+        """The methods of the channel to the engine, for :class:`ChannelOutside`."""
+        return {"publish": self._serve_publish, "unpublish": self._serve_unpublish, "published": self._serve_published}
+
+    async def _serve_publish(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
+        held = await self.publish(str(params["owner"]), Address(*params["host"]), Address(*params["target"]))
+        return pack(held), ()
+
+    async def _serve_unpublish(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
+        await self.unpublish(str(params["owner"]))
+        return None, ()
+
+    async def _serve_published(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
+        first = int(params.get("from", 0))
+        return [pack(port.published) for port in self._ports[first : first + _PAGE]], ()
+
+    # -- listening
+
+    def _explain(self, error: OSError, host: Address) -> LabdockError:
+        where = f"{host.ip or '0.0.0.0'}:{host.port}"
+        if error.errno == errno.EADDRINUSE:
+            holder = next((p.published for p in self._ports if p.published.host.port == host.port), None)
+            return Conflict(
+                f"Bind for {where} failed: port is already allocated",
+                hint=f"container {holder.owner[:12]} holds it: stop that one, or publish another host port"
+                if holder
+                else "a program on this host, not a container, holds it; host port 0 takes any free one",
+            )
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return Forbidden(
+                f"Bind for {where} failed: permission denied",
+                hint=f"this user may not listen on ports below {_lowest_port()}: publish a higher one, or an"
+                f" administrator can allow it: sysctl net.ipv4.ip_unprivileged_port_start={host.port}",
+            )
+        if error.errno == errno.EADDRNOTAVAIL:
+            return InvalidRequest(
+                f"Bind for {where} failed: cannot assign requested address",
+                hint=f"{host.ip} is not an address of this host; leave it out to listen on all of them",
+            )
+        if isinstance(error, socket.gaierror) or error.errno == errno.EINVAL:
+            return InvalidRequest(f"invalid host address to publish on: {host.ip!r}")
+        return SystemFailure(f"Bind for {where} failed: {error.strerror}")
+
+    def _watch(self, port: _Port) -> None:
+        for listener in port.listeners:
+            self._loop.add_reader(listener.fileno(), self._accept, port, listener)
+
+    def _unwatch(self, port: _Port) -> None:
+        for listener in port.listeners:
+            self._loop.remove_reader(listener.fileno())
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            for port in self._ports:
+                self._unwatch(port)
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            for port in self._ports:
+                self._watch(port)
+
+    async def _drop(self, gone: list[_Port]) -> None:
+        for port in gone:
+            self._ports.remove(port)
+            self._unwatch(port)
+            for listener in port.listeners:
+                listener.close()
+        tasks = [task for port in gone for task in port.tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # -- connections
+
+    def _accept(self, port: _Port, listener: socket.socket) -> None:
+        for _ in range(_ACCEPTED_AT_ONE_GO):
+            if self._relayed >= self._limit:
+                self._pause()
+                return
+            try:
+                client, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    log.warning("accepting on port %d: %s; waiting", port.published.host.port, error.strerror)
+                    self._pause()
+                    self._loop.call_later(0.1, self._resume)
+                # Anything else is the fault of one connection that is gone already (man 2 accept).
+                return
+            self._relayed += 1
+            task = self._loop.create_task(self._serve(port, client), name="relay")
+            port.tasks.add(task)
+            task.add_done_callback(functools.partial(self._forget, port, client))
+
+    def _forget(self, port: _Port, client: socket.socket, task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step runs no line of it.
+        client.close()
+        port.tasks.discard(task)
+        self._relayed -= 1
+        if self._paused:
+            self._resume()
+
+    async def _serve(self, port: _Port, client: socket.socket) -> None:
+        try:
+            client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            starting = not port.reached and self._loop.time() - port.since < START
+            inside = await self._connect(port.published.target, PATIENCE if starting else SHORT_PATIENCE)
+        except (LabdockError, OSError) as error:
+            target = port.published.target
+            log.warning("port %d: no connection to %s:%d: %s", port.published.host.port, target.ip, target.port, error)
+            reset(client)
+            return
+        port.reached = True
+        await relay(client, inside, self._pipes)
+
+
+def _listen(host: Address) -> list[socket.socket]:
+    """Listening sockets for *host*: one, or IPv4's and (where the host has it) IPv6's for "". Raises OSError."""
+    if host.ip:
+        return [_bind(host.ip, host.port)]
+    # Port 0: the port that IPv4 gave may be taken in IPv6.
+    attempts = 1 if host.port else 8
+    for attempt in range(attempts):
+        first = _bind("0.0.0.0", host.port)
+        try:
+            return [first, _bind("::", first.getsockname()[1])]
+        except OSError as error:
+            if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT):
+                return [first]
+            first.close()
+            if error.errno != errno.EADDRINUSE or attempt + 1 == attempts:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _bind(ip: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(ip.strip("[]")).version == 6 else socket.AF_INET
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from error
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        # Only skips TIME_WAIT; a port that somebody listens on stays refused.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((ip.strip("[]"), port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _lowest_port() -> str:
+    try:
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as source:
+            return source.read().strip()
+    except OSError:
+        return "1024"
+
+
+def pack(held: Published) -> list[Any]:
+    """*held* as it travels; :func:`unpack` is its inverse."""
+    host, target = held.host, held.target
+    return [held.owner, [host.ip, host.port, host.proto], [target.ip, target.port, target.proto]]
+
+
+def unpack(travelled: Sequence[Any]) -> Published:
+    owner, host, target = travelled
+    return Published(owner, Address(*host), Address(*target))
+
+
+def connect_through(channel: Channel) -> Connect:
+    """The Publisher's way in: asks the inner side of *channel* (its :class:`Dialer`) for a connected descriptor."""
+
+    async def connect(target: Address, patience: float) -> socket.socket:
+        params = {"ip": target.ip, "port": target.port, "patience": patience}
+        _, fds = await channel.call("connect", params, seconds=patience + 5)
+        return socket.socket(fileno=fds.take())
+
+    return connect
+
+
+class Dialer:
+    """The inside's side, in inner: connects from the network namespace that it lives in."""
+
+    def handlers(self) -> dict[str, Handler]:
+        """The methods of the channel to outer, for :func:`connect_through`."""
+        return {"connect": self._serve_connect}
+
+    async def _serve_connect(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
+        patience = min(max(float(params["patience"]), 0.0), PATIENCE)
+        connected = await self.connect(str(params["ip"]), int(params["port"]), patience)
+        return None, (connected.detach(),)
+
+    async def connect(self, ip: str, port: int, patience: float) -> socket.socket:
+        """A TCP connection to *ip*:*port*, tried again while it is refused, at most *patience* seconds.
+
+        The socket is non-blocking and the caller's. Raises Unavailable.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await _connect_once(ip, port, max(deadline - loop.time(), 0.05))
+            except OSError as error:
+                if error.errno not in _REFUSED or loop.time() + pause >= deadline:
+                    reason = os.strerror(error.errno) if error.errno else str(error)
+                    raise Unavailable(f"{ip}:{port} does not accept connections: {reason}") from error
+            # A refusal has no event to wait for: nothing wakes a client when somebody begins to listen.
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+async def _connect_once(ip: str, port: int, seconds: float) -> socket.socket:
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.get_running_loop().sock_connect(sock, (ip, port))
+        except TimeoutError as error:
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class ChannelOutside:
+    """network.Outside over the engine's *channel* to outer."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def publish(self, owner: str, host: Address, target: Address) -> Published:
+        params = {
+            "owner": owner,
+            "host": [host.ip, host.port, host.proto],
+            "target": [target.ip, target.port, target.proto],
+        }
+        result, _ = await self._channel.call("publish", params, seconds=30)
+        return unpack(result)
+
+    async def unpublish(self, owner: str) -> None:
+        await self._channel.call("unpublish", {"owner": owner}, seconds=30)
+
+    async def published(self) -> tuple[Published, ...]:
+        found: list[Published] = []
+        while True:
+            page, _ = await self._channel.call("published", {"from": len(found)}, seconds=30)
+            found += [unpack(entry) for entry in page]
+            if len(page) < _PAGE:
+                return tuple(found)
