@@ -29,7 +29,6 @@ def main() -> int:
     with ExitStack() as stack:
         engines = _start(options.engines, place, stack, notes)
         if not engines:
-            print("\n".join(notes), file=sys.stderr)
             return 1
         _load(engines, place)
         counts = {"rounds": options.rounds, "warmup": options.warmup}

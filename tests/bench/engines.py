@@ -82,9 +82,8 @@ def start_podman(place: Place) -> tuple[Engine, Callable[[], None]]:
 
 def start_docker(place: Place) -> tuple[Engine, Callable[[], None]]:
     """Rootless ``dockerd`` under rootlesskit and slirp4netns."""
-    script = Path("/usr/share/docker.io/contrib/dockerd-rootless.sh")
-    if not script.exists():
-        raise EngineMissing(f"docker: {script} is not there (package docker.io)")
+    beside = Path("/usr/share/docker.io/contrib/dockerd-rootless.sh")
+    script = beside if beside.exists() else Path(_program("dockerd-rootless.sh", "docker.io"))
     _program("rootlesskit", "rootlesskit")
     socket = place.runtime / "docker-peer.sock"
     environment = place.environment() | {"DOCKERD_ROOTLESS_ROOTLESSKIT_NET": "slirp4netns"}
@@ -137,7 +136,9 @@ def _serve(
         deadline = time.monotonic() + 60
         while not _answers(socket):
             if child.poll() is not None or time.monotonic() > deadline:
-                said = " / ".join(log.read_text(errors="replace").strip().splitlines()[-4:])
+                lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+                # dockerd's script traces itself with "+ …".
+                said = " / ".join([line for line in lines if not line.startswith("+ ")][-4:])
                 raise EngineMissing(f"{name}: no answer on its socket: {said}")
             time.sleep(0.1)
         return _settled(name, socket, child.pid, run, environment), stop
