@@ -78,19 +78,23 @@ async def exec_start(call: Call) -> web.StreamResponse:
     if found is None:
         wire.give_back(keep_alive=False)
         return empty_answer(200)
+    shown = execs.inspect(call["id"])
     # The stream's form follows this body and not the exec: without Tty here a terminal's output comes in frames.
-    detach = DetachMatcher(parse_keys(_exec_keys(execs.inspect(call["id"])))) if found.tty else None
     return await session.carry(
-        call.request, wire, found.streams, framed=not body.tty, stdin=True, version=call.version, detach=detach
+        call.request,
+        wire,
+        found.streams,
+        framed=not body.tty,
+        stdin=bool(shown.get("OpenStdin")),
+        version=call.version,
+        detach=_exec_detach(shown),
     )
 
 
-def _exec_keys(inspected: dict[str, Any]) -> str:
-    """The detach keys that the exec was created with (inspect: ProcessConfig is no place for them, DetachKeys is)."""
-    found = inspected.get("DetachKeys")
-    if isinstance(found, bytes):
-        return found.decode()
-    return found if isinstance(found, str) else ""
+def _exec_detach(shown: dict[str, Any]) -> DetachMatcher | None:
+    """The detach keys that an exec with a terminal was created with."""
+    process = shown.get("ProcessConfig") or {}
+    return DetachMatcher(parse_keys(shown.get("DetachKeys") or "")) if process.get("tty") else None
 
 
 async def exec_resize(call: Call) -> web.StreamResponse:

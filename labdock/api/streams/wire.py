@@ -90,6 +90,7 @@ class Wire(asyncio.Protocol):
         self._blocked = False
         self._discarding = False
         self._watched = -1
+        self._hung_up = False
         # aiohttp has no public way to leave its protocol; these two names are all that is used of it.
         self._previous = request.protocol
         transport = request.transport
@@ -111,6 +112,9 @@ class Wire(asyncio.Protocol):
             wire.data_received(tail)
         if not wire._paused and not transport.is_reading():
             transport.resume_reading()
+        if not eof_is_end:
+            # Neither a paused nor an ended input is read any more: then a vanished client shows only as a hang-up.
+            wire._watched = wire._wires.hangups.watch(transport, wire._hang_up)
         return wire
 
     def give_back(self, *, keep_alive: bool) -> Answered:
@@ -137,7 +141,7 @@ class Wire(asyncio.Protocol):
             return
         self._received.append(data)
         self._size += len(data)
-        if self._paused:
+        if self._paused and not self._hung_up:
             self._transport.pause_reading()
         self._wake()
 
@@ -146,8 +150,7 @@ class Wire(asyncio.Protocol):
         if self._eof_is_end:
             self._leave()
             return False
-        # After this the loop looks no more at the socket: a client that now vanishes shows only as a hang-up.
-        self._watched = self._wires.hangups.watch(self._transport, self.abort)
+        self._end_if_over()
         self._wake()
         return True
 
@@ -172,6 +175,7 @@ class Wire(asyncio.Protocol):
     async def read(self) -> bytes:
         """The next bytes; b"" when the client has ended its half or has gone."""
         while not self._received:
+            self._end_if_over()
             if self.eof or self.gone:
                 return b""
             await self._changed()
@@ -181,6 +185,17 @@ class Wire(asyncio.Protocol):
         if was_paused and not self._paused and not self.eof and not self.gone:
             self._transport.resume_reading()
         return data
+
+    def _hang_up(self) -> None:
+        """The client has closed both halves. What it had sent is still handed on: at most what the kernel holds."""
+        self._hung_up = True
+        if not self.eof:
+            self._transport.resume_reading()
+        self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        if self._hung_up and self.eof and not self._received:
+            self.abort()
 
     # ---- writing ------------------------------------------------------------------------------------------------
 
