@@ -13,7 +13,7 @@ import msgspec
 
 from labdock.errors import Conflict, NoSuchContainer, SystemFailure
 from labdock.runtime import Bundle, ExecProcess, ExecRequest, Exit, Monitored, children
-from labdock.runtime.drivers import execution, failures, processes
+from labdock.runtime.drivers import execution, failures
 from labdock.runtime.drivers.filters import SeccompFilters
 from labdock.runtime.monitor import conmon
 from labdock.runtime.monitor.container import MonitoredContainer
@@ -49,11 +49,34 @@ class CrunDriver:
             # conmon makes its console socket there, and sun_path is short.
             "TMPDIR": str(box) if len(str(box)) < 80 else f"/proc/{os.getpid()}/fd/{self._folder}",
         }
-        self._filters = SeccompFilters(box / "seccomp")
+        self._filters = SeccompFilters(box / "seccomp", crun)
+        # "deny" where one id is mapped only (man 7 user_namespaces).
+        self._set_groups = Path("/proc/self/setgroups").read_text().strip() != "deny"
+        self._tasks: set[asyncio.Task[None]] = set()
         self._containers: dict[str, MonitoredContainer] = {}
         self._monitors: dict[str, int] | None = None
 
     async def create(self, bundle: Bundle) -> Monitored:
+        if bundle.id in self._containers:
+            raise Conflict(f"container {bundle.id} is there already")
+        making = asyncio.get_running_loop().create_task(self._create(bundle))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            # Half a container can't be left: it is made, then removed.
+            self._keep(asyncio.get_running_loop().create_task(self._undo(making, bundle.id)))
+            raise
+
+    async def _undo(self, making: asyncio.Task[MonitoredContainer], container: str) -> None:
+        await asyncio.wait({making})
+        if making.exception() is None:
+            await self.delete(container)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _create(self, bundle: Bundle) -> MonitoredContainer:
         layout = Layout(bundle.folder)
         layout.exits.mkdir(parents=True, exist_ok=True)
         settings = _settings(bundle)
@@ -114,6 +137,7 @@ class CrunDriver:
             tty=request.tty,
             console_size=request.size,
             no_new_privileges=found.settings.no_new_privileges,
+            set_groups=self._set_groups,
         )
         command = [self._crun, *self._arguments, "exec", container]
         return await execution.start_exec(command, self._environment, process, request, self._box)
@@ -123,8 +147,8 @@ class CrunDriver:
         found = self._find(container)
         if not found.running:
             raise Conflict(f"container {container} is not running")
-        if not processes.send_all(found.pid, signal.SIGSTOP):
-            processes.send_all(found.pid, signal.SIGCONT)
+        if not found.pause():
+            found.resume()
             raise SystemFailure(
                 f"pausing container {container}: it makes processes faster than they can be stopped",
                 hint="stop or kill it instead",
@@ -134,7 +158,7 @@ class CrunDriver:
         found = self._find(container)
         if not found.running:
             raise Conflict(f"container {container} is not running")
-        processes.send_all(found.pid, signal.SIGCONT)
+        found.resume()
 
     async def adopt(self, container: str, folder: Path) -> Monitored | Exit | None:
         layout = Layout(folder)
@@ -175,7 +199,7 @@ class CrunDriver:
     async def delete(self, container: str) -> None:
         found = self._containers.get(container)
         if found is not None:
-            found.signal_quietly(signal.SIGKILL)
+            found.kill()
             try:
                 await asyncio.wait_for(found.wait(), DEATH_SECONDS)
             except TimeoutError as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 
 from labdock.errors import Conflict
 from labdock.runtime import Attachment, Exit
-from labdock.runtime.monitor import conmon
+from labdock.runtime.monitor import conmon, processes
 from labdock.runtime.monitor.attach import AttachHub
 from labdock.runtime.monitor.layout import Layout
 
@@ -31,6 +32,7 @@ class MonitoredContainer:
         self.settings = settings
         self._monitor = monitor
         self._init = _open_process(pid)
+        self._spaces = processes.own_spaces(pid)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Exit] = self._loop.create_future()
         self._hub = AttachHub(layout.attach, tty=settings.tty, stdin_once=settings.stdin_once)
@@ -48,11 +50,13 @@ class MonitoredContainer:
         end = conmon.read_exit(self.layout, self.id)
         if end is None:
             # Nobody is left to read the container's output or to see its end: it can't go on.
-            self.signal_quietly(signal.SIGKILL)
+            self.kill()
             end = Exit(code=LOST, at=time.time_ns())
         if self._init >= 0:
             os.close(self._init)
             self._init = -1
+        if self._shares_pids:
+            self._kill_rest()
         if not self._ended.done():
             self._ended.set_result(end)
 
@@ -83,11 +87,28 @@ class MonitoredContainer:
                 pass
         raise Conflict(f"container {self.id} is not running")
 
-    def signal_quietly(self, number: int) -> None:
-        try:
-            self.signal(number)
-        except Conflict:
-            return
+    def kill(self) -> None:
+        """SIGKILL to all of it; nothing happens when it has ended."""
+        if self._init >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._init, signal.SIGKILL)
+        if self._shares_pids:
+            self._kill_rest()
+
+    def pause(self) -> bool:
+        """Stop all its processes; False when it makes them faster than they can be stopped."""
+        return processes.send_all(self._spaces, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        processes.send_all(self._spaces, signal.SIGCONT)
+
+    @property
+    def _shares_pids(self) -> bool:
+        """Without a pid namespace of its own, its other processes do not end with its first."""
+        return not any(kind == "pid" for kind, _ in self._spaces)
+
+    def _kill_rest(self) -> None:
+        processes.send_all(self._spaces, signal.SIGKILL)
 
     def let_go(self) -> None:
         """Close what we hold; the container goes on. For an engine that ends, or a container that is removed."""

@@ -64,12 +64,16 @@ def build_process(
     tty: bool = False,
     console_size: tuple[int, int] | None = None,
     no_new_privileges: bool = False,
+    set_groups: bool = True,
 ) -> dict[str, object]:
-    """The ``process`` part alone: of a container, or of an exec in it."""
+    """The ``process`` part alone: of a container, or of an exec in it.
+
+    *set_groups* is False where the user namespace denies setgroups(2), as single-id maps do.
+    """
     user: dict[str, object] = {"uid": uid, "gid": gid}
-    extra = sorted(set(groups) - {gid})
-    if extra:
-        user["additionalGids"] = extra
+    if set_groups:
+        # With the primary one, as Docker since CVE-2022-36109.
+        user["additionalGids"] = sorted({gid, *groups})
     process: dict[str, object] = {
         "terminal": tty,
         "user": user,
@@ -107,6 +111,7 @@ def _process(request: SpecRequest, bounding: tuple[str, ...]) -> dict[str, objec
         tty=request.tty,
         console_size=request.console_size,
         no_new_privileges=request.no_new_privileges,
+        set_groups=not request.single_id,
     )
     if request.rlimits:
         process["rlimits"] = [_rlimit(limit) for limit in request.rlimits]

@@ -14,16 +14,19 @@ import signal
 _ROUNDS = 64
 
 
-def send_all(first: int, number: int) -> bool:
-    """Send SIGSTOP, SIGCONT or SIGKILL to all processes of the container whose first one is *first*.
+#: (kind, name) of the namespaces that only one container has.
+Spaces = frozenset[tuple[str, str]]
+
+
+def send_all(spaces: Spaces, number: int) -> bool:
+    """Send SIGSTOP, SIGCONT or SIGKILL to all processes in *spaces*.
 
     Repeats until a round finds nobody new, so a process that was forked meanwhile is found too. False when
     that state was not reached.
     """
-    space = _spaces(first)
     seen: set[int] = set()
     for _ in range(_ROUNDS):
-        new = [pid for pid in _members(space) if pid not in seen]
+        new = [pid for pid in members(spaces) if pid not in seen]
         if not new:
             return True
         for pid in new:
@@ -37,19 +40,15 @@ def send_all(first: int, number: int) -> bool:
     return False
 
 
-def members(first: int) -> list[int]:
-    """The pids of the container whose first process is *first*, ascending."""
-    return sorted(_members(_spaces(first)))
-
-
-def _spaces(first: int) -> frozenset[tuple[str, str]]:
-    """The namespaces that only this container has."""
+def own_spaces(first: int) -> Spaces:
+    """The pid and mount namespaces of process *first* that are not ours too."""
     own = {(kind, _namespace(os.getpid(), kind)) for kind in ("pid", "mnt")}
     theirs = {(kind, _namespace(first, kind)) for kind in ("pid", "mnt")}
     return frozenset((kind, name) for kind, name in theirs - own if name)
 
 
-def _members(spaces: frozenset[tuple[str, str]]) -> list[int]:
+def members(spaces: Spaces) -> list[int]:
+    """The pids, as we see them, of all processes in one of *spaces*."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal():

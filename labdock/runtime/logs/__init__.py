@@ -1,0 +1,8 @@
+"""Reading container logs, as conmon writes them (the Kubernetes log format). In the engine process."""
+
+from __future__ import annotations
+
+from labdock.runtime.logs.format import LogLine
+from labdock.runtime.logs.reader import read_batches, read_log
+
+__all__ = ["LogLine", "read_batches", "read_log"]
