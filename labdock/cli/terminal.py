@@ -26,6 +26,7 @@ class Terminal:
     """Standard input, output and errors, a terminal or not."""
 
     keeps_results = False
+    input_line = 1
 
     @cached_property
     def client(self) -> Client:
@@ -99,11 +100,7 @@ class Terminal:
                 signals = stack.enter_context(Signals(target, self.terminal_size if tty else None, proxy_signals))
                 wake = signals.descriptor, signals.handle
                 signals.resize()
-            try:
-                converse(attached, self.write, source, wake)
-            except BrokenPipeError:
-                target.abandon()
-                raise
+            converse(attached, self.write, source, wake)
 
     def follow(self, output: Iterable[tuple[str, bytes]]) -> None:
         for stream, data in output:

@@ -106,7 +106,7 @@ def build_cell(face: Face, /, folder: str | None, **options: Any) -> Result:
     else:
         root = Path(folder or ".").expanduser()
         made = context.from_folder(root, text=text, force=bool(options["force_context"]))
-    view = BuildView(f"Building {', '.join(options['tag']) or 'an image'}", source, first_line=2)
+    view = BuildView(f"Building {', '.join(options['tag']) or 'an image'}", source, first_line=face.input_line)
     return build_image(face, view, iter(made), made.dockerfile, options)
 
 

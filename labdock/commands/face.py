@@ -22,15 +22,14 @@ class Target(Protocol):
     def signal(self, name: str) -> None:
         """Send it a signal (``INT``, ``TERM`` …)."""
 
-    def abandon(self) -> None:
-        """The user gave up: end it, or let it go when it is not ours to end. Quick, and raises nothing."""
-
 
 class Face(Protocol):
     """Where output goes and input comes from."""
 
     #: Whether answers are values to look at (a notebook) rather than text to print.
     keeps_results: bool
+    #: The number, as the user counts, of the first line of what ``read_input`` gives.
+    input_line: int
 
     @property
     def client(self) -> Client: ...
@@ -58,10 +57,13 @@ class Face(Protocol):
     def converse(
         self, attached: Attached, target: Target, *, stdin: bool, tty: bool, proxy_signals: bool = True
     ) -> None:
-        """Carry a process's streams until its output ends or the user detaches."""
+        """Carry a process's streams until its output ends or the user detaches.
+
+        Raises KeyboardInterrupt when the user gave up, BrokenPipeError when nobody reads the output.
+        """
 
     def follow(self, output: Iterable[tuple[str, bytes]]) -> None:
-        """Show output until it ends; an interrupt stops showing it, and that is no error."""
+        """Show output until it ends; for what is followed, an interrupt is no error."""
 
     def show_job(self, title: str, lines: Iterable[JobLine]) -> None:
         """Show a pull's, a load's or a bootstrap's progress to its end."""

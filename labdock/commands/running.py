@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,12 +28,11 @@ class RunFailed(LabdockError):
 
 
 class ContainerTarget:
-    """A container in the foreground. The user giving up ends it when it is *owned* (this command started it)."""
+    """A container in the foreground."""
 
-    def __init__(self, client: Client, id: str, *, owned: bool = True) -> None:
+    def __init__(self, client: Client, id: str) -> None:
         self._client = client
         self._id = id
-        self._owned = owned
 
     def resize(self, rows: int, columns: int) -> None:
         self._client.containers.resize(self._id, rows, columns)
@@ -40,12 +40,10 @@ class ContainerTarget:
     def signal(self, name: str) -> None:
         self._client.containers.kill(self._id, name)
 
-    def abandon(self) -> None:
-        import contextlib
-
-        if self._owned:
-            with contextlib.suppress(LabdockError):
-                self._client.containers.stop(self._id, timeout=0)
+    def end(self) -> None:
+        """The user gave up: stop it at once. Raises nothing."""
+        with contextlib.suppress(LabdockError):
+            self._client.containers.stop(self._id, timeout=0)
 
 
 @command("run", stops=True)
@@ -62,8 +60,6 @@ def run(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> 
     detach, attach = options["detach"], {name.lower() for name in options["attach"]}
     if detach and attach:
         raise InvalidRequest("conflicting options: cannot specify both --attach and --detach")
-    if options["detach"] and options["tty"] is False and options["interactive"] and face.keeps_results:
-        face.say("note: -d and -i: the container keeps its input open, and nothing is connected to it")
     stdin = options["interactive"] or "stdin" in attach
     if stdin and options["tty"] and not detach:
         face.check_tty()
@@ -91,6 +87,7 @@ def _foreground(face: Face, id: str, options: dict[str, Any], *, stdin: bool, on
     """Attach and wait before the start, so that neither the first byte nor the end is missed."""
     containers = face.client.containers
     tty = options["tty"]
+    target = ContainerTarget(face.client, id)
     attached = containers.attach(
         id,
         tty=tty,
@@ -108,11 +105,14 @@ def _foreground(face: Face, id: str, options: dict[str, Any], *, stdin: bool, on
                 if options["rm"]:
                     _forget(face, id)
                 raise
-            target = ContainerTarget(face.client, id)
             face.converse(attached, target, stdin=stdin, tty=tty, proxy_signals=options["sig_proxy"])
             if tty and containers_detached(face, id):
                 return Exited(0)
             return Exited(waiting.result().status_code)
+        except (KeyboardInterrupt, BrokenPipeError):
+            if options["sig_proxy"]:
+                target.end()
+            raise
         finally:
             waiting.close()
 
@@ -126,8 +126,6 @@ def containers_detached(face: Face, id: str) -> bool:
 
 
 def _forget(face: Face, id: str) -> None:
-    import contextlib
-
     with contextlib.suppress(LabdockError):
         face.client.containers.remove(id, force=True, volumes=True)
 

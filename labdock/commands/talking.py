@@ -84,9 +84,6 @@ class ExecTarget:
         if name in ("INT", "TERM", "HUP", "QUIT"):
             raise KeyboardInterrupt
 
-    def abandon(self) -> None:
-        """Let it go: its input ends with the connection."""
-
 
 @command("exec", stops=True)
 @click.option("-d", "--detach", is_flag=True, help="Detached mode: run command in the background")
@@ -184,7 +181,7 @@ def attach(face: Face, /, container: str, detach_keys: str | None, no_stdin: boo
     waiting = api.prepare_wait(found.id)
     try:
         with api.attach(found.id, tty=found.tty, stdin=stdin, detach_keys=detach_keys) as attached:
-            target = ContainerTarget(face.client, found.id, owned=False)
+            target = ContainerTarget(face.client, found.id)
             face.converse(attached, target, stdin=stdin, tty=found.tty, proxy_signals=sig_proxy)
         if containers_detached(face, found.id):
             return Exited(0)

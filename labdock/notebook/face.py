@@ -1,0 +1,209 @@
+"""The notebook face: output into the cell, input from the cell's body, progress in place."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from labdock.errors import InvalidRequest
+from labdock.notebook.live import LiveOutput, Picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from labdock.client import Client
+    from labdock.client.progress import JobLine
+    from labdock.client.streams import Attached
+    from labdock.commands.build_view import BuildView
+    from labdock.commands.face import Target
+    from labdock.schema.build import AnyBuildEvent
+
+#: A cell that shows more than this makes a notebook nobody can open.
+MOST_OUTPUT = 4 * 1024 * 1024
+JOB_LINES = 12
+
+_clients: dict[tuple[Path, int], Client] = {}
+
+
+def kernel_client() -> Client:
+    """One client for the whole kernel, as long as the environment names the same engine."""
+    from labdock.client import connect
+    from labdock.client.engine import find_socket
+
+    key = find_socket(os.environ)[0], os.getpid()
+    if key not in _clients:
+        _clients[key] = connect()
+    return _clients[key]
+
+
+class Printer:
+    """Writes a program's bytes as text to the cell's stdout and stderr; half a character waits for its rest."""
+
+    def __init__(self) -> None:
+        make = codecs.getincrementaldecoder("utf-8")
+        self._decoders = {"stdout": make("replace"), "stderr": make("replace")}
+        self._left = MOST_OUTPUT
+        self.dropped = 0
+
+    def write(self, stream: str, data: bytes) -> None:
+        text = self._decoders[stream].decode(data)
+        if len(text) > self._left:
+            self.dropped += len(text) - self._left
+            text = text[: self._left]
+        self._left -= len(text)
+        if text:
+            out = sys.stderr if stream == "stderr" else sys.stdout
+            out.write(text)
+            out.flush()
+
+    def finish(self) -> None:
+        for stream in self._decoders:
+            rest = self._decoders[stream].decode(b"", final=True)
+            if rest and self._left:
+                (sys.stderr if stream == "stderr" else sys.stdout).write(rest)
+        if self.dropped:
+            sys.stderr.write(
+                f"\n… {self.dropped} more characters are not shown: a cell shows {MOST_OUTPUT // 2**20} MB at most\n"
+            )
+
+
+class NotebookFace:
+    """One run of a magic. ``body``: the cell below the magic's line, None for a line magic."""
+
+    keeps_results = True
+
+    def __init__(
+        self,
+        body: str | None = None,
+        *,
+        input_line: int = 2,
+        client: Client | None = None,
+        live: Callable[[Picture], LiveOutput] = LiveOutput,
+    ) -> None:
+        self._body = (body or "").encode()
+        self.input_line = input_line
+        self._client = client
+        self._live = live
+        self._printer = Printer()
+
+    @cached_property
+    def client(self) -> Client:
+        return self._client or kernel_client()
+
+    def close(self) -> None:
+        """The command is over: what waits to be shown is shown."""
+        self._printer.finish()
+
+    def write(self, stream: str, data: bytes) -> None:
+        self._printer.write(stream, data)
+
+    def say(self, text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    def read_input(self) -> bytes:
+        return self._body
+
+    def input_chunks(self) -> Iterator[bytes]:
+        if self._body:
+            yield self._body
+
+    def output_is_terminal(self) -> bool:
+        return False
+
+    def terminal_size(self) -> tuple[int, int] | None:
+        return None
+
+    def check_tty(self) -> None:
+        raise InvalidRequest(
+            "the input device is not a TTY",
+            hint="a cell has no keyboard to give away: leave out -t. %%container run IMAGE sends the cell's body as "
+            "input; `labdock exec -it` in a terminal opens a shell",
+        )
+
+    def converse(
+        self, attached: Attached, target: Target, *, stdin: bool, tty: bool, proxy_signals: bool = True
+    ) -> None:
+        from labdock.commands.conversation import Input, converse
+
+        converse(attached, self.write, Input(self._body) if stdin else None)
+
+    def follow(self, output: Iterable[tuple[str, bytes]]) -> None:
+        # The user has seen enough; the cell is done and the next one may run.
+        with contextlib.suppress(KeyboardInterrupt):
+            for stream, data in output:
+                self.write(stream, data)
+
+    def show_job(self, title: str, lines: Iterable[JobLine]) -> None:
+        job = JobPicture(title)
+        output = self._live(job.picture)
+        try:
+            for line in lines:
+                job.take(line)
+                output.refresh()
+            job.over = True
+        finally:
+            output.refresh(force=True)
+
+    def show_build(self, view: BuildView, events: Iterator[AnyBuildEvent | None]) -> None:
+        from labdock.commands.build_view import as_html, as_text
+
+        picture = Picture(lambda: as_text(view, time.monotonic()), lambda: as_html(view, time.monotonic()))
+        output = self._live(picture)
+        try:
+            for event in events:
+                if event is not None:
+                    view.apply(event, time.monotonic())
+                output.refresh()
+        except KeyboardInterrupt:
+            view.stop()
+            raise
+        finally:
+            close = getattr(events, "close", None)
+            if close is not None:
+                close()
+            if view.steps or view.over:
+                output.refresh(force=True)
+
+
+class JobPicture:
+    """A pull or a bootstrap: its last lines; one line for each part that has progress."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.over = False
+        self._parts: dict[str, str] = {}
+        self._lines: deque[str] = deque(maxlen=JOB_LINES)
+        self.picture = Picture(self.text, self.html)
+
+    def take(self, line: JobLine) -> None:
+        from labdock.commands import units
+        from labdock.commands.results import printable
+
+        text = printable((line.stream or line.status).rstrip("\n"))
+        if line.detail is not None and line.detail.total:
+            text += f" {units.size(line.detail.current, 3)}/{units.size(line.detail.total, 3)}"
+        if line.id:
+            self._parts[line.id] = f"{printable(line.id)}: {text}"
+        elif text:
+            self._lines.append(text)
+
+    def _shown(self) -> list[str]:
+        return [*list(self._parts.values())[-JOB_LINES:], *self._lines]
+
+    def text(self) -> str:
+        return "\n".join([self.title, *(f"  {line}" for line in self._shown())])
+
+    def html(self) -> str:
+        from labdock.commands import html
+
+        log = html.preformatted("\n".join(self._shown()))
+        opened = "" if self.over else " open"
+        return f"<details{opened}><summary>{html.escape(self.title)}</summary>{log}</details>"

@@ -1,0 +1,111 @@
+"""The magics: ``%container``, ``%%container``, ``%%dockerfile``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from labdock.errors import LabdockError
+from labdock.notebook.face import NotebookFace
+from labdock.notebook.variables import split
+
+NAMES = (("container", "line_cell"), ("dockerfile", "cell"))
+#: Commands whose input a cell's body is.
+TAKES_BODY = ("run", "exec")
+
+
+class Magics:
+    """The magics of one shell."""
+
+    def __init__(self, shell: Any, face: Callable[..., NotebookFace] = NotebookFace) -> None:
+        self._shell = shell
+        self._face = face
+
+    def register(self) -> None:
+        from IPython.core.magic import no_var_expand
+
+        from labdock.notebook.completion import Completion
+
+        @no_var_expand
+        def container(line: str, cell: str | None = None) -> object:
+            """Docker's commands: %container ps, %container run -d -p 8080:80 IMAGE … (%container --help)."""
+            return self.container(line, cell)
+
+        @no_var_expand
+        def dockerfile(line: str, cell: str = "") -> object:
+            """Build the cell: %%dockerfile -t NAME [--context FOLDER] [--build-arg K=V] (%%dockerfile --help)."""
+            return self.dockerfile(line, cell)
+
+        for (name, kind), function in zip(NAMES, (container, dockerfile), strict=True):
+            self._shell.register_magic_function(function, magic_kind=kind, magic_name=name)
+        Completion(self._shell).register()
+
+    def container(self, line: str, cell: str | None = None) -> object:
+        from labdock.commands.tree import root
+
+        face = self._face(cell, input_line=self._body_line())
+        return self._run(line, face, "%container", root, body=cell is not None)
+
+    def dockerfile(self, line: str, cell: str) -> object:
+        from labdock.commands.building import build_cell
+
+        face = self._face(cell, input_line=self._body_line())
+        return self._run(line, face, "%%dockerfile", build_cell, body=False)
+
+    def _run(self, line: str, face: NotebookFace, program: str, command: Any, *, body: bool) -> object:
+        from IPython.core.error import UsageError
+
+        from labdock.commands.dispatch import dispatch
+        from labdock.commands.results import Exited
+
+        try:
+            try:
+                words = split(line, self._shell.user_ns)
+                result = dispatch(_with_input(words) if body else words, face, program, command)
+            finally:
+                face.close()
+        except LabdockError as error:
+            raise UsageError(error.explain()) from None
+        except KeyboardInterrupt:
+            # A traceback through labdock's insides would tell the user nothing.
+            raise UsageError("interrupted; what the cell ran in the foreground was stopped") from None
+        if isinstance(result, Exited):
+            if result.exit_code:
+                raise UsageError(_ending(result.exit_code))
+            return None
+        return result if result is not None and str(result) else None
+
+    def _body_line(self) -> int:
+        """The number in the cell of the line after the magic's own, as front ends count."""
+        try:
+            code: str = self._shell.get_parent()["content"]["code"]
+        except (AttributeError, KeyError, TypeError):
+            return 2
+        for number, text in enumerate(code.split("\n"), 1):
+            if text.strip():
+                return number + 1
+        return 2
+
+
+def _with_input(words: list[str]) -> list[str]:
+    """*words* with ``-i`` after ``run`` or ``exec``: ``%%container run`` gives the body as input."""
+    place = 1 if words[:1] == ["container"] else 0
+    if words[place : place + 1] and words[place] in TAKES_BODY:
+        return [*words[: place + 1], "-i", *words[place + 1 :]]
+    return words
+
+
+def _ending(code: int) -> str:
+    meaning = {137: ": it was killed (SIGKILL, perhaps for want of memory)", 143: ": it was told to stop (SIGTERM)"}
+    return f"the program ended with exit code {code}{meaning.get(code, '')}"
+
+
+def unregister(shell: Any) -> None:
+    """Take the magics and their completion away."""
+    from labdock.notebook.completion import unregister as forget
+
+    for name, kind in NAMES:
+        for table in ("line", "cell"):
+            if table in kind:
+                shell.magics_manager.magics[table].pop(name, None)
+    forget(shell)
