@@ -32,8 +32,9 @@ ALLOWED: dict[str, str] = {
     "daemon": "errors schema sys host network engine api",
     "client": "errors schema",
     "commands": "errors schema client",
-    "cli": "errors commands",
-    "notebook": "errors commands",
+    # The two faces of a command show what it yields: the client's results and the schema's events.
+    "cli": "errors schema client commands",
+    "notebook": "errors schema client commands",
     "jupyter": "errors client",
     "labs": "errors client",
     "integrations": "errors client",
