@@ -1,12 +1,13 @@
 """Execute a notebook from top to bottom on a real kernel, say what happened, and write it as HTML.
 
-    demo.py NOTEBOOK PAGE
+    demo.py NOTEBOOK PAGE            (XDG_RUNTIME_DIR: a folder of the caller's own)
 
 Exits 1 with the failing cell and its error when a cell fails; the page is written then too.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
+from traitlets.config import Config
 
 #: Seconds that one cell may take.
 CELL_LIMIT = 180
@@ -46,8 +48,11 @@ class Narrator:
 def main(notebook_path: Path, page: Path) -> int:
     notebook = nbformat.read(notebook_path, as_version=4)  # type: ignore[no-untyped-call]
     narrator = Narrator()
+    # Unix sockets in the caller's own folder instead of open TCP ports.
+    sockets = str(Path(os.environ["XDG_RUNTIME_DIR"]) / "kernel")
     client = NotebookClient(
         notebook,
+        config=Config({"KernelManager": {"transport": "ipc", "ip": sockets}}),
         timeout=CELL_LIMIT,
         kernel_name="python3",
         resources={"metadata": {"path": str(notebook_path.parent)}},
