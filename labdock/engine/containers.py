@@ -370,8 +370,9 @@ class Containers:
         return await self._rooms.stage.top(record, ps_args)
 
     def changes(self, ref: str) -> builtins.list[Wire]:
-        """What the container changed on its root file system: Kind 0 changed, 1 added, 2 deleted."""
-        return self._rooms.stage.changes(self._ledger.get(ref))
+        """Not served yet; NoSuchContainer first."""
+        record = self._ledger.get(ref)
+        raise Unsupported(f"listing the changes of container {record.name} (diff) is not supported yet")
 
     def log_source(self, ref: str) -> LogSource:
         """Where its log is read from; raises at once for an unknown container."""

@@ -1,0 +1,117 @@
+"""Putting the engine together: each room gets from the Plan what it needs, as plain arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labdock.engine import Engine
+from labdock.engine.builds import Builds
+from labdock.engine.containers import Containers, Rooms
+from labdock.engine.events import Events
+from labdock.engine.execs import Execs
+from labdock.engine.images import ImageService
+from labdock.engine.ledger import Ledger
+from labdock.engine.networks import NetworkService
+from labdock.engine.recovery import recover
+from labdock.engine.stage import Machine, Stage
+from labdock.engine.steps import StepRunner
+from labdock.engine.supervisor import Supervisor
+from labdock.engine.system import System
+from labdock.engine.volumes import Volumes
+from labdock.errors import HostUnfit
+from labdock.host.plan import Plan
+from labdock.images.catalog import Images
+from labdock.network import Outside
+from labdock.network.networks import Networks
+from labdock.runtime.drivers.crun import CrunDriver
+from labdock.schema.ids import new_id
+from labdock.schema.paths import Paths
+from labdock.store.content import ContentStore
+from labdock.store.intents import Intents
+from labdock.store.leases import Leases
+from labdock.store.metadata import Database
+from labdock.store.snapshots.drivers import open_snapshotter
+
+
+async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
+    """See :func:`labdock.engine.open_engine`."""
+    paths.data.mkdir(parents=True, exist_ok=True)
+    database = Database(paths.database)
+    intents = Intents(database)
+    events = Events()
+    ledger = Ledger(database)
+    content = ContentStore(paths.data / "content")
+    snapshotter = open_snapshotter(plan.snapshotter, paths.data / "snapshots", plan.tools)
+    leases = Leases(database)
+    images = Images(database, content, snapshotter, leases)
+    driver = CrunDriver(_tool(plan, "crun"), _tool(plan, "conmon"), paths.box)
+    networks = Networks(database, outside, netns_folder=paths.box / "netns", nft=_tool(plan, "nft"))
+    await networks.start()
+    volumes = Volumes(database, intents, paths.data / "volumes", events, users_of(ledger))
+    machine = Machine(
+        seccomp=plan.seccomp,
+        single_id=plan.maps.single,
+        cgroup_mount=plan.cgroups != "none",
+        init=plan.tools.get("catatonit"),
+    )
+    stage = Stage(paths, machine, snapshotter, networks, volumes, ledger)
+    supervisor = Supervisor(database, intents, ledger, driver, stage, events)
+    rooms = Rooms(
+        database=database,
+        intents=intents,
+        ledger=ledger,
+        supervisor=supervisor,
+        stage=stage,
+        driver=driver,
+        snapshotter=snapshotter,
+        images=images,
+        volumes=volumes,
+        folder=paths.data / "containers",
+        controllers=plan.controllers,
+    )
+    containers = Containers(rooms)
+    await recover(rooms, containers, fresh=_is_fresh(paths.box))
+    image_service = ImageService(images, ledger, events, plan.tools.get("busybox"), paths.data / "scratch")
+    runner = StepRunner(paths, machine, snapshotter, networks, driver)
+    return Engine(
+        containers=containers,
+        execs=Execs(ledger, driver, stage, supervisor),
+        images=image_service,
+        builds=Builds(database, images, image_service, snapshotter, content, runner, events, paths),
+        networks=NetworkService(networks, ledger, events),
+        volumes=volumes,
+        system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter),
+        events=events,
+        _supervisor=supervisor,
+        _database=database,
+    )
+
+
+def users_of(ledger: Ledger):  # type: ignore[no-untyped-def]
+    """Which containers mount a volume."""
+    return lambda volume: [r.id for r in ledger if any(m.volume == volume for m in r.mounts)]
+
+
+def _is_fresh(box: Path) -> bool:
+    """Whether this is the sandbox's first engine: its tmpfs has no mark yet. Leaves the mark."""
+    mark = box / "engine"
+    fresh = not mark.exists()
+    mark.touch()
+    return fresh
+
+
+def _identify(database: Database) -> str:
+    """This store's id, made once (``docker info``: ID)."""
+    records = database.records("engine", str)
+    found = records.get("id")
+    if found is None:
+        found = new_id()
+        records.put("id", found)
+    return found
+
+
+def _tool(plan: Plan, name: str) -> str:
+    path = plan.tools.get(name)
+    if path is None:
+        raise HostUnfit(f"{name} was not found on PATH", hint="`labdock doctor` says how to install it")
+    return path

@@ -1,0 +1,98 @@
+"""RUN steps of builds: the build room's Runner, on the same runtime and networks as containers."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import shutil
+from pathlib import Path
+
+from labdock.build import OnOutput, RunRequest
+from labdock.engine.stage import Machine, unmount_root
+from labdock.errors import Unsupported
+from labdock.network import names
+from labdock.network.networks import Networks
+from labdock.runtime import Attachment, Bundle, RuntimeDriver, users
+from labdock.runtime.spec import SpecRequest, build_spec
+from labdock.schema.paths import Paths
+from labdock.store.snapshots import Snapshotter, mounting
+
+
+class StepRunner:
+    """Runs one step at a time or several; every step is a container of its own that leaves nothing behind."""
+
+    def __init__(
+        self, paths: Paths, machine: Machine, snapshotter: Snapshotter, networks: Networks, driver: RuntimeDriver
+    ) -> None:
+        self._paths = paths
+        self._machine = machine
+        self._snapshotter = snapshotter
+        self._networks = networks
+        self._driver = driver
+
+    async def run(self, request: RunRequest, on_output: OnOutput) -> int:
+        """The step's exit code, when all of its output was handed over. Cancelling kills and removes it."""
+        folder = self._paths.box / "c" / request.container
+        rootfs = self._paths.box / "rootfs" / request.container
+        try:
+            rootfs.mkdir(parents=True)
+            folder.mkdir(parents=True)
+            mounting.mount_all(self._snapshotter.mounts(request.snapshot), rootfs)
+            spec = await self._spec(request, rootfs, folder)
+            bundle = Bundle(id=request.container, folder=folder, spec=spec, log=None)
+            monitored = await self._driver.create(bundle)
+            attachment = await monitored.attach(stdin=False)
+            try:
+                await self._driver.start(request.container)
+                await _hand_over(attachment, on_output)
+                return (await monitored.wait()).code
+            finally:
+                await attachment.close()
+        finally:
+            await asyncio.shield(self._clean(request.container, rootfs, folder))
+
+    async def _spec(self, request: RunRequest, rootfs: Path, folder: Path) -> dict[str, object]:
+        user = users.resolve(rootfs, request.user, ())
+        netns: str | None = "host"
+        addresses: tuple[str, ...] = ()
+        if request.network != "host":
+            netns = await self._networks.create_sandbox(request.container)
+        if request.network in ("", "default", "bridge"):
+            addresses = ((await self._networks.connect(request.container, "bridge")).ip,)
+        elif request.network not in ("host", "none"):
+            raise Unsupported(f"RUN steps on network {request.network!r} are not supported yet", hint="use default")
+        hostname = request.container[:12]
+        (folder / "hosts").write_text(names.hosts_file(hostname, addresses))
+        (folder / "resolv.conf").write_text(names.resolv_conf(self._networks.nameservers, self._networks.search))
+        given = {entry.partition("=")[0] for entry in request.env}
+        env = (*request.env, *(() if "HOME" in given else (f"HOME={user.home}",)))
+        return build_spec(
+            SpecRequest(
+                rootfs=str(rootfs),
+                args=request.args,
+                env=env,
+                cwd=request.cwd,
+                uid=user.uid,
+                gid=user.gid,
+                groups=user.groups,
+                hostname=hostname,
+                seccomp="default" if self._machine.seccomp else "unconfined",
+                machine=platform.machine(),
+                files={f"/etc/{name}": str(folder / name) for name in ("hosts", "resolv.conf")},
+                network=netns,
+                cgroup_mount=self._machine.cgroup_mount,
+                single_id=self._machine.single_id,
+            )
+        )
+
+    async def _clean(self, container: str, rootfs: Path, folder: Path) -> None:
+        await self._driver.delete(container)
+        await self._networks.disconnect(container)
+        await self._networks.remove_sandbox(container)
+        unmount_root(rootfs)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _hand_over(attachment: Attachment, on_output: OnOutput) -> None:
+    while (piece := await attachment.read()) is not None:
+        on_output(*piece)

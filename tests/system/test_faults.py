@@ -1,0 +1,188 @@
+"""Killing the engine: at every recorded intent, while containers run, and with its whole sandbox."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import docker.errors
+import pytest
+import requests
+
+from tests.system.conftest import EngineUnderTest, wait_until
+
+#: Every intent that the engine records, with what makes it record one.
+CONTAINER_POINTS = [
+    f"{moment}:{action}"
+    for action in ("container.create", "container.start", "container.remove", "volume.create", "volume.remove")
+    for moment in ("recorded", "acted")
+]
+
+
+def count_leftovers(engine: EngineUnderTest) -> dict[str, int]:
+    """What a container leaves while it exists: folders on disk and snapshots that are not committed."""
+    folders = len(os.listdir(engine.data / "containers"))
+    return {"containers": folders}
+
+
+def survive(engine: EngineUnderTest, before: int) -> None:
+    """Wait until another engine answers."""
+    wait_until(lambda: engine.status().get("ready") and engine.pid("engine") != before, "a new engine runs")
+    wait_until(lambda: engine.docker("version", "--format", "{{.Server.Version}}"), "the new engine answers")
+
+
+@pytest.mark.parametrize("point", CONTAINER_POINTS)
+def test_an_engine_killed_at_an_intent_is_repaired_by_its_next_start(engine: EngineUnderTest, point: str) -> None:
+    client = engine.client()
+    client.images.pull("busybox")
+    keeper = client.containers.run("busybox", ["sleep", "1000"], name="keeper", detach=True)
+    action = point.partition(":")[2]
+    if action != "container.create":
+        victim = client.containers.create("busybox", ["sleep", "1000"], name="victim", volumes=["/data"])
+    if action == "volume.remove":
+        client.volumes.create("spare")
+    engine_pid = engine.pid("engine")
+
+    engine.arm(point)
+    with pytest.raises((requests.exceptions.ConnectionError, docker.errors.APIError)):
+        match action:
+            case "container.create" | "volume.create":
+                client.containers.create("busybox", ["true"], name="other", volumes=["named:/data"])
+            case "container.start":
+                victim.start()
+            case "container.remove":
+                # Removal is announced before it is cleaned up: the request itself may succeed.
+                victim.remove()
+                raise requests.exceptions.ConnectionError
+            case "volume.remove":
+                client.volumes.get("spare").remove()
+    survive(engine, engine_pid)
+    assert not engine.is_armed(point)
+    client.close()
+
+    client = engine.client()
+    keeper = client.containers.get("keeper")
+    assert keeper.status == "running"
+    assert keeper.exec_run(["echo", "alive"]).output == b"alive\n"
+    if action == "container.start":
+        # Its client got no answer: it did not start, says so, and can be started now.
+        victim = client.containers.get("victim")
+        assert victim.status == "created"
+        assert "killed while it started" in victim.attrs["State"]["Error"]
+        victim.start()
+        victim.reload()
+        assert victim.status == "running"
+    if action == "container.remove":
+        with pytest.raises(docker.errors.NotFound):
+            client.containers.get("victim")
+        wait_until(lambda: count_leftovers(engine) == {"containers": 1}, "only the keeper's folder is left")
+    if action == "container.create":
+        assert [c.name for c in client.containers.list(all=True)] == ["keeper"]
+    if action == "volume.remove":
+        assert client.volumes.list(filters={"name": "spare"}) == []
+    # What failed can be done again.
+    again = client.containers.create("busybox", ["true"], name="other", volumes=["named:/data"])
+    again.start()
+    assert again.wait()["StatusCode"] == 0
+    again.remove()
+    client.close()
+
+
+def test_running_containers_and_their_exit_codes_and_logs_survive_the_death_of_the_engine(
+    engine: EngineUnderTest,
+) -> None:
+    client = engine.client()
+    client.images.pull("busybox")
+    script = "i=0; while [ $i -lt 60 ]; do echo line $i; i=$((i+1)); sleep 0.05; done; exit 7"
+    talker = client.containers.run("busybox", ["sh", "-c", script], name="talker", detach=True)
+    quick = client.containers.run("busybox", ["sh", "-c", "sleep 0.7; exit 3"], name="quick", detach=True)
+    for _ in range(3):
+        before = engine.pid("engine")
+        engine.kill("engine")
+        survive(engine, before)
+    client = engine.client()
+    assert client.containers.get(quick.id).wait()["StatusCode"] == 3
+    assert client.containers.get(talker.id).wait()["StatusCode"] == 7
+    lines = client.containers.get(talker.id).logs().decode().splitlines()
+    assert lines == [f"line {number}" for number in range(60)]
+
+
+def test_clients_that_connect_while_the_engine_restarts_wait_and_are_served(engine: EngineUnderTest) -> None:
+    before = engine.pid("engine")
+    engine.kill("engine")
+    # No retry: the socket never stops listening.
+    assert engine.docker("version", "--format", "{{.Server.APIVersion}}") == "1.51"
+    assert engine.pid("engine") != before
+
+
+def test_when_the_sandbox_ends_the_next_start_says_so_of_each_container(engine: EngineUnderTest) -> None:
+    client = engine.client()
+    client.images.pull("busybox")
+    client.containers.run("busybox", ["sleep", "1000"], name="lost", detach=True)
+    client.containers.run("busybox", ["sleep", "1000"], name="back", detach=True, restart_policy={"Name": "always"})
+    client.containers.run("busybox", ["sleep", "1000"], name="auto", detach=True, auto_remove=True)
+    client.close()
+    engine.kill("outer")
+    wait_until(lambda: not engine.status()["running"], "outer is gone")
+    engine.start()
+    client = engine.client()
+    lost = client.containers.get("lost")
+    assert lost.status == "exited"
+    assert lost.attrs["State"]["ExitCode"] == 137
+    assert "its sandbox ended" in lost.attrs["State"]["Error"]
+    wait_until(lambda: client.containers.get("back").status == "running", "the restart policy was followed")
+    assert client.containers.list(all=True, filters={"name": "auto"}) == []
+    lost.start()
+    lost.reload()
+    assert lost.status == "running"
+    client.close()
+
+
+def test_a_monitor_that_is_killed_ends_its_container_and_says_137(engine: EngineUnderTest) -> None:
+    client = engine.client()
+    client.images.pull("busybox")
+    container = client.containers.run("busybox", ["sleep", "1000"], detach=True)
+    inner = engine.pid("inner")
+    monitors = [pid for pid in descendants(inner) if _comm(pid) == "conmon"]
+    assert len(monitors) == 1
+    os.kill(monitors[0], signal.SIGKILL)
+    assert container.wait()["StatusCode"] == 137
+    container.remove()
+    client.close()
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(child), *descendants(int(child))]
+    return found
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def test_the_data_folder_of_an_engine_that_was_cut_off_always_starts(engine: EngineUnderTest) -> None:
+    """Killing outer, inner and engine in the middle of work, ten times over the same data."""
+    for number in range(5):
+        client = engine.client()
+        client.images.pull("busybox")
+        for name in ("a", "b", "c"):
+            client.containers.run("busybox", ["sh", "-c", "echo x; sleep 30"], detach=True, labels={"round": name})
+        client.close()
+        time.sleep(0.01 * number)
+        engine.kill("outer")
+        wait_until(lambda: not engine.status()["running"], "outer is gone")
+        engine.start()
+    client = engine.client()
+    found = client.containers.list(all=True)
+    assert len(found) == 15
+    assert {c.status for c in found} == {"exited"}
+    assert client.containers.prune()["ContainersDeleted"] is not None
+    assert client.containers.list(all=True) == []
+    client.close()
