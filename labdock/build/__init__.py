@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from labdock.build.trees import MemoryTree
+from labdock.errors import LabdockError
 from labdock.schema.build import BuildEvent
 from labdock.schema.oci import ImageConfig
+from labdock.store.snapshots import Layer
 
 OnEvent = Callable[[BuildEvent], None]
 OnOutput = Callable[[str, bytes], None]
@@ -50,23 +55,82 @@ class Puller(Protocol):
         """The image *name*; NoSuchImage when there is none."""
 
 
+class BuiltImage(Protocol):
+    """What the builder needs to know of an image."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def layers(self) -> tuple[Layer, ...]: ...
+
+    @property
+    def chain_ids(self) -> tuple[str, ...]: ...
+
+
+class ImageStore(Protocol):
+    """What the images room offers the builder. All methods block and are called in worker threads."""
+
+    def get(self, reference: str) -> BuiltImage:
+        """The image of that id or name; NoSuchImage."""
+
+    def commit_layer(self, snapshot_key: str, parent_chain: str | None) -> tuple[Layer, str]:
+        """Make a layer of an active snapshot, and commit it; gives the layer and the chain id it has as a snapshot."""
+
+    def assemble(self, config: ImageConfig, layers: tuple[Layer, ...], names: tuple[str, ...]) -> BuiltImage:
+        """Write an image and give it *names*, all at once."""
+
+
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step once made. ``layer`` None: it changed no file. ``snapshot``: the chain id after it; "" is empty."""
+
+    key: str
+    created: str
+    layer: Layer | None = None
+    snapshot: str = ""
+
+
+class StepRecords(Protocol):
+    """Where step records are kept (a Records[StepRecord] of the store). Quick enough for the event loop."""
+
+    def get(self, id: str) -> StepRecord | None: ...
+
+    def put(self, id: str, value: StepRecord, name: str | None = None) -> None: ...
+
+    def delete(self, id: str) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """A build as asked for. ``context`` is a folder that holds the unpacked context.
+    """A build as asked for. ``context`` is a folder that holds the unpacked context, for this build alone.
 
-    ``build_args``: None = named without a value by a client that has none. ``dockerfile`` is relative to the context.
+    ``tree`` is what :func:`labdock.build.context.receive` said of it (None: the folder is scanned).
+    ``build_args``: None = named without a value by a client that has none. ``dockerfile`` is relative to the
+    context. ``cache_from`` None: every step made before may be used again; else only those in the named images.
     """
 
     context: Path
     dockerfile: str = "Dockerfile"
     names: tuple[str, ...] = ()
-    build_args: dict[str, str | None] = None  # type: ignore[assignment]
-    labels: dict[str, str] = None  # type: ignore[assignment]
+    build_args: Mapping[str, str | None] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     no_cache: bool = False
     pull: bool = False
     network: str = "default"
     platform: str = ""
+    cache_from: tuple[str, ...] | None = None
+    tree: MemoryTree | None = None
+
+
+class BuildStepFailed(LabdockError):
+    """A RUN step ended with an exit code other than 0. BuildFailed was emitted with the same words before."""
+
+    code = "build_failed"
+
+    def __init__(self, message: str, *, exit_code: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
 
 
 Build = Callable[[BuildRequest, OnEvent], Awaitable[str]]

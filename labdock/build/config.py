@@ -6,7 +6,9 @@ import json
 import posixpath
 import re
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -40,10 +42,8 @@ class Draft:
         return cls(plan, base, base.config, Scope.of_image(base.config.env), base.author, list(base.history))
 
     def child(self) -> Draft:
-        """The start of a stage based on this one."""
-        return Draft(
-            self.plan, self.base, self.config, self.scope.child(), self.author, list(self.history), self.cmd_is_own
-        )
+        """The start of a stage based on this one. Its CMD counts as inherited."""
+        return Draft(self.plan, self.base, self.config, self.scope.child(), self.author, list(self.history))
 
     def change(self, **fields: object) -> None:
         self.config = msgspec.structs.replace(self.config, **fields)
@@ -75,10 +75,8 @@ def apply(draft: Draft, instruction: ast.Instruction) -> str | None:
 
     Raises DockerfileError.
     """
-    for kind, change in _CHANGES.items():
-        if isinstance(instruction, kind):
-            return change(draft, instruction)
-    return None
+    change = _CHANGES.get(type(instruction))
+    return change(draft, instruction) if change else None
 
 
 def _arg(draft: Draft, instruction: ast.Arg) -> str:
@@ -193,11 +191,7 @@ def is_signal(text: str) -> bool:
 
 
 def _healthcheck(draft: Draft, instruction: ast.Healthcheck) -> str:
-    check = instruction.check
-    if check.test and check.test[0] == "CMD-SHELL" and draft.config.shell:
-        # The shell of SHELL is not /bin/sh, which CMD-SHELL would mean to the engine.
-        check = msgspec.structs.replace(check, test=("CMD", *draft.shell, *check.test[1:]))
-    draft.change(healthcheck=check)
+    draft.change(healthcheck=instruction.check)
     return instruction.text
 
 
@@ -223,7 +217,7 @@ def move_workdir(draft: Draft, instruction: ast.Workdir) -> str:
     return found
 
 
-_CHANGES = {
+_CHANGES: dict[type[ast.Instruction], Callable[[Draft, Any], str]] = {
     ast.Arg: _arg,
     ast.Env: _env,
     ast.Label: _label,

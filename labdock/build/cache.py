@@ -1,0 +1,54 @@
+"""The step cache: what a step made, by a key of what it does and what it does it to.
+
+A key is the digest of a *definition* (the instruction resolved, the environment it sees, the content it takes)
+and of the snapshot it stands on, whose name, a chain id, is its content's digest. Steps that only change the config
+have no part in the keys of later steps, unless they change what those see. Times count nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from labdock.build import StepRecord, StepRecords
+from labdock.errors import NotFound
+from labdock.store.content import ContentStore
+from labdock.store.snapshots import Kind, Snapshotter
+
+
+def make_key(kind: str, *parts: object) -> str:
+    """The digest of a definition: *parts* are anything JSON has."""
+    text = json.dumps([kind, *parts], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class StepCache:
+    """Finds what is still there of what was made before."""
+
+    def __init__(self, records: StepRecords, snapshotter: Snapshotter, content: ContentStore) -> None:
+        self._records = records
+        self._snapshotter = snapshotter
+        self._content = content
+
+    def find(self, key: str, allowed: frozenset[str] | None = None) -> StepRecord | None:
+        """The record of *key*, when its snapshot and its blob are there; a record whose things are gone is dropped.
+
+        *allowed*: only these snapshots may be used.
+        """
+        record = self._records.get(key)
+        if record is None or record.layer is None:
+            return record
+        if allowed is not None and record.snapshot not in allowed:
+            return None
+        try:
+            whole = self._snapshotter.stat(record.snapshot).kind is Kind.COMMITTED
+        except NotFound:
+            whole = False
+        if whole and self._content.has(record.layer.digest):
+            return record
+        self._records.delete(key)
+        return None
+
+    def keep(self, record: StepRecord) -> None:
+        """Remember *record*."""
+        self._records.put(record.key, record)

@@ -1,0 +1,306 @@
+"""Build contexts: a tar as it arrives, unpacked into a folder; and what ``.dockerignore`` leaves of it.
+
+The tar is hostile: every entry is put where its name leads *in the tree that the tar itself makes*, whose every
+node is known here, so no name and no link leads out. Owners are remembered, not applied: the ids of a caller's
+tar mean nothing here, and COPY makes everything root's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import posixpath
+import queue
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from labdock.build.patterns import BadPattern, PathMatcher, read_ignore_file
+from labdock.build.trees import FIFO, FILE, FOLDER, LINK, MemoryTree, Node, follow
+from labdock.errors import Corrupt, InvalidRequest, LabdockError, StorageFull, SystemFailure
+from labdock.store.layers import headers
+from labdock.store.layers.compression import Plain
+from labdock.store.layers.headers import Entry
+from labdock.store.layers.reader import Limits, Reader, Source
+from labdock.store.layers.unpack import OVERLAY_XATTRS
+
+_WAITING = 32
+_MOST_ENTRIES = 2_000_000
+_LONGEST_IGNORE = 4 << 20
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+async def receive(chunks: AsyncIterator[bytes], folder: Path) -> MemoryTree:
+    """Unpack the tar that *chunks* are, plain or compressed, into the empty *folder*, while it arrives.
+
+    Raises InvalidRequest for what is no tar, StorageFull, SystemFailure. Cancelling it ends the worker first.
+    """
+    pipe = _Pipe()
+    worker = asyncio.get_running_loop().run_in_executor(None, _unpack_pipe, pipe, folder)
+    try:
+        async for chunk in chunks:
+            if worker.done():
+                break
+            await pipe.put(chunk)
+        await pipe.put(b"")
+        return await asyncio.shield(worker)
+    except BaseException:
+        pipe.cut()
+        await asyncio.wait([worker])
+        worker.exception()
+        raise
+
+
+class _Pipe:
+    """Chunks from the event loop to a worker thread, a bounded number of them on the way."""
+
+    def __init__(self) -> None:
+        self._chunks: queue.Queue[bytes] = queue.Queue(_WAITING)
+        self._rest = b""
+        self._ended = False
+        self._cut = False
+
+    async def put(self, chunk: bytes) -> None:
+        if not chunk and self._ended:
+            return
+        try:
+            self._chunks.put_nowait(chunk)
+        except queue.Full:
+            await asyncio.to_thread(self._chunks.put, chunk)
+
+    def cut(self) -> None:
+        """Make the reading side fail at once."""
+        self._cut = True
+        while True:
+            try:
+                self._chunks.put_nowait(b"")
+                return
+            except queue.Full:
+                try:
+                    self._chunks.get_nowait()
+                except queue.Empty:
+                    continue
+
+    def drain(self) -> None:
+        """Take and drop the rest: the writer must not wait for a reader that is gone."""
+        while not self._ended:
+            self._ended = not self._chunks.get()
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not self._rest and not self._ended:
+            self._rest = self._chunks.get()
+            self._ended = not self._rest
+        if self._cut:
+            raise InvalidRequest("the build context was cut short")
+        if size < 0:
+            parts = [self._rest]
+            self._rest = b""
+            while not self._ended:
+                parts.append(self.read(1 << 20))
+            return b"".join(parts)
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+
+def _unpack_pipe(pipe: _Pipe, folder: Path) -> MemoryTree:
+    try:
+        return unpack(Plain(pipe), folder)
+    except Corrupt as error:
+        raise InvalidRequest(f"the build context can't be read: {error.message}", hint=error.hint) from error
+    finally:
+        pipe.drain()
+
+
+def unpack(source: Source, folder: Path) -> MemoryTree:
+    """Unpack the plain tar *source* into the empty *folder*; its nodes keep the tar's modes, owners and times.
+
+    Raises Corrupt, StorageFull, SystemFailure.
+    """
+    reader = Reader(source, Limits(entries=_MOST_ENTRIES))
+    unpacker = _Unpacker(reader, folder)
+    for entry in reader:
+        try:
+            unpacker.add(entry)
+        except OSError as error:
+            raise _translate(error, entry) from error
+        except ValueError as error:
+            raise Corrupt(f"{os.fsdecode(entry.name)[:200]!r}: {error}") from error
+    return MemoryTree(folder, unpacker.nodes)
+
+
+class _Unpacker:
+    def __init__(self, reader: Reader, folder: Path) -> None:
+        self._reader = reader
+        self._folder = str(folder)
+        self._tree = MemoryTree(folder)
+        self.nodes = self._tree.nodes
+        self._real: dict[str, str] = {"": ""}
+
+    def add(self, entry: Entry) -> None:
+        path = posixpath.normpath("/" + os.fsdecode(entry.name)).lstrip("/")
+        above, _, name = path.rpartition("/")
+        if "\0" in path:
+            raise ValueError("a NUL character in a name")
+        if not name:
+            if entry.type == headers.FOLDER:
+                self.nodes[""] = self._node("", FOLDER, entry)
+            return
+        real_above = self._real.get(above)
+        if real_above is None:
+            real_above = self._real[above] = self._make(above)
+        real = f"{real_above}/{name}" if real_above else name
+        kind = entry.type
+        if kind == headers.FOLDER:
+            self._add_folder(real, entry)
+            return
+        self._clear(real)
+        if kind == headers.FILE:
+            self._add_file(real, entry)
+        elif kind == headers.SYMLINK:
+            node = self._node(real, LINK, entry)
+            node.link = os.fsdecode(entry.link)
+            os.symlink(node.link, f"{self._folder}/{real}")
+            self.nodes[real] = node
+        elif kind == headers.LINK:
+            self._add_link(real, entry)
+        elif kind == headers.FIFO:
+            self.nodes[real] = self._node(real, FIFO, entry)
+        # Devices of a context are nothing to build from: they are left out, as sockets are in every tar.
+
+    def _node(self, path: str, kind: str, entry: Entry) -> Node:
+        xattrs = {key: value for key, value in entry.xattrs.items() if not key.startswith(OVERLAY_XATTRS)}
+        return Node(path, kind, entry.mode, entry.uid, entry.gid, 0, entry.mtime_ns, xattrs=xattrs)
+
+    def _make(self, path: str) -> str:
+        """The real path of the folder *path*, its links followed, made where the tar did not name it."""
+        try:
+            real = follow(self._tree, path)
+        except FileNotFoundError:
+            above, _, name = path.rpartition("/")
+            real_above = self._make(above) if above else ""
+            real = f"{real_above}/{name}" if real_above else name
+            if real in self.nodes:
+                # A file, or a link to nowhere.
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
+            os.mkdir(f"{self._folder}/{real}", 0o755)
+            self.nodes[real] = Node(real, FOLDER, 0o755)
+        if self.nodes[real].kind != FOLDER:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        return real
+
+    def _add_folder(self, real: str, entry: Entry) -> None:
+        before = self.nodes.get(real)
+        if before is None or before.kind != FOLDER:
+            self._clear(real)
+            os.mkdir(f"{self._folder}/{real}", 0o755)
+        self.nodes[real] = self._node(real, FOLDER, entry)
+
+    def _add_file(self, real: str, entry: Entry) -> None:
+        node = self._node(real, FILE, entry)
+        hashed = hashlib.sha256()
+        fd = os.open(f"{self._folder}/{real}", _CREATE, 0o600)
+        try:
+            while piece := self._reader.take():
+                hashed.update(piece)
+                node.size += len(piece)
+                while piece:
+                    piece = piece[os.write(fd, piece) :]
+        finally:
+            os.close(fd)
+        node.digest = hashed.hexdigest()
+        self.nodes[real] = node
+
+    def _add_link(self, real: str, entry: Entry) -> None:
+        target = follow(self._tree, posixpath.normpath("/" + os.fsdecode(entry.link)), last=False)
+        other = self.nodes[target]
+        if other.kind == FOLDER:
+            raise IsADirectoryError(errno.EISDIR, "a hard link to a folder", target)
+        if other.kind == FILE:
+            os.link(f"{self._folder}/{target}", f"{self._folder}/{real}")
+            other.same = other.same or target
+        elif other.kind == LINK:
+            os.symlink(other.link, f"{self._folder}/{real}")
+        self.nodes[real] = Node(
+            real, other.kind, other.mode, other.uid, other.gid, other.size, other.mtime_ns, other.link, other.digest,
+            other.same, None, other.xattrs,
+        )  # fmt: skip
+
+    def _clear(self, real: str) -> None:
+        """What is at *real* goes: the last entry of a name counts."""
+        before = self.nodes.get(real)
+        if before is None:
+            return
+        if before.kind == FOLDER:
+            inside = real + "/"
+            for path in sorted((path for path in self.nodes if path.startswith(inside)), reverse=True):
+                self._remove(path)
+        self._remove(real)
+        if before.kind in (FOLDER, LINK):
+            self._real = {"": ""}
+
+    def _remove(self, path: str) -> None:
+        node = self.nodes.pop(path)
+        full = f"{self._folder}/{path}"
+        if node.kind == FOLDER:
+            os.rmdir(full)
+        elif node.kind != FIFO:
+            os.unlink(full)
+
+
+def ignore(tree: MemoryTree, dockerfile: str) -> MemoryTree:
+    """*tree* without what ``DOCKERFILE.dockerignore``, else ``.dockerignore``, names. Raises InvalidRequest."""
+    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+        data = read_file(tree, name, _LONGEST_IGNORE)
+        if data is None:
+            continue
+        try:
+            matcher = PathMatcher(read_ignore_file(data))
+        except BadPattern as error:
+            raise InvalidRequest(f"{name}: {error}") from None
+        return tree.without(_ignored(tree, matcher)) if matcher else tree
+    return tree
+
+
+def _ignored(tree: MemoryTree, matcher: PathMatcher) -> set[str]:
+    """The paths that are gone. A folder that is ignored stays when something in it is taken back."""
+    gone: set[str] = set()
+    kept: set[str] = set()
+    todo: list[tuple[str, tuple[bool, ...]]] = [(name, ()) for name in tree.names("")]
+    while todo:
+        path, above = todo.pop()
+        matched, own = matcher.descend(path, above)
+        if matched:
+            gone.add(path)
+        elif above:
+            kept.add(path)
+        todo += [(f"{path}/{name}", own) for name in tree.names(path)]
+    for path in kept:
+        above_path = path.rpartition("/")[0]
+        while above_path and above_path in gone:
+            gone.discard(above_path)
+            above_path = above_path.rpartition("/")[0]
+    return gone
+
+
+def read_file(tree: MemoryTree, path: str, limit: int) -> bytes | None:
+    """The file *path* of *tree*, links followed inside; None when there is none. Raises InvalidRequest over *limit*."""
+    try:
+        node = tree.get(follow(tree, posixpath.normpath("/" + path)))
+    except OSError:
+        return None
+    if node is None or node.kind != FILE:
+        return None
+    if node.size > limit:
+        raise InvalidRequest(f"{path} has {node.size} bytes; at most {limit} are taken")
+    return node.data if node.data is not None else (tree.folder / node.path).read_bytes()
+
+
+def _translate(error: OSError, entry: Entry) -> LabdockError:
+    name = os.fsdecode(entry.name)[:200].encode("utf-8", "backslashreplace").decode()
+    text = f"{name}: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"unpacking {text}", hint="free some space on the disk that holds labdock's data")
+    if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG):
+        return Corrupt(text)
+    return SystemFailure(f"unpacking {text}")

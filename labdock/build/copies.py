@@ -1,0 +1,210 @@
+"""COPY and ADD: what they ask for, what that takes from its source, how it gets into the image."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+
+from labdock.build.config import Draft
+from labdock.build.context import unpack
+from labdock.build.dockerfile import instructions as ast
+from labdock.build.dockerfile.source import Range, Word, refuse
+from labdock.build.dockerfile.words import Lexer, LexError
+from labdock.build.modes import Mode
+from labdock.build.patterns import BadPattern, PathMatcher, has_wildcard
+from labdock.build.rootfs import find_owner
+from labdock.build.selection import Source, digest_sources, find_sources
+from labdock.build.transfer import Writer
+from labdock.build.trees import FILE, MemoryTree, Node, Tree
+from labdock.build.workspace import Workspace
+from labdock.errors import Corrupt, DockerfileError, InvalidRequest
+from labdock.store.layers import headers
+from labdock.store.layers.compression import Plain
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A COPY or ADD with its words resolved. ``destination`` is absolute; it ends in a slash when a folder is meant."""
+
+    keyword: str
+    sources: tuple[str, ...]
+    ranges: tuple[Range, ...]
+    inlines: tuple[tuple[str, str], ...]
+    destination: str
+    chown: str
+    mode: Mode | None
+    excludes: tuple[str, ...]
+    unpack: bool
+    remote: bool
+    shown: str
+    range: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What an order takes: ``sources`` of ``tree``, and the heredocs. ``digest`` is their content's."""
+
+    tree: Tree
+    sources: tuple[Source, ...]
+    digest: str
+
+
+def resolve(draft: Draft, instruction: ast.Transfer) -> Order:
+    """The words of *instruction*, with the variables of this place in the file. Raises DockerfileError."""
+    sources = tuple(_expand_path(draft, word) for word in instruction.sources)
+    inlines = tuple((each.name, _expand_inline(draft, each)) for each in instruction.inlines)
+    destination = _expand_path(draft, instruction.destination)
+    chown = draft.expand(instruction.chown) if instruction.chown else ""
+    chmod = draft.expand(instruction.chmod) if instruction.chmod else ""
+    try:
+        mode = Mode(chmod) if chmod else None
+    except ValueError as error:
+        assert instruction.chmod is not None
+        raise refuse(instruction.chmod.range, str(error)) from None
+    remote = isinstance(instruction, ast.Copy) and instruction.source is not None
+    is_archive = isinstance(instruction, ast.Add) and instruction.unpack is not False
+    shown = " ".join(
+        [instruction.keyword, *instruction.flags, *sources, *(f"<<{name}" for name, _ in inlines), destination]
+    )
+    return Order(
+        instruction.keyword,
+        sources,
+        tuple(word.range for word in instruction.sources),
+        inlines,
+        _place(draft.workdir, destination),
+        chown,
+        mode,
+        tuple(draft.expand(word) for word in instruction.excludes),
+        is_archive,
+        remote,
+        shown,
+        instruction.range,
+    )
+
+
+def _expand_path(draft: Draft, word: Word) -> str:
+    found = draft.expand(word)
+    if not found:
+        raise refuse(word.range, f"{word.text or 'the path'} is empty", hint="a variable without a value, perhaps")
+    if "\0" in found:
+        raise refuse(word.range, "a path can't hold a NUL character")
+    return found
+
+
+def _expand_inline(draft: Draft, inline: ast.Inline) -> str:
+    if not inline.expand:
+        return inline.content
+    lexer = Lexer(inline.content, draft.scope.values, draft.plan.dockerfile.escape, skip_quotes=True)
+    try:
+        return lexer.run()[0]
+    except LexError as error:
+        raise refuse(inline.range, str(error)) from None
+
+
+def _place(workdir: str, destination: str) -> str:
+    path = "/" + posixpath.normpath("/" + posixpath.join(workdir, destination)).lstrip("/")
+    is_folder = destination.endswith("/") or posixpath.basename(destination) in (".", "..")
+    return path.rstrip("/") + "/" if is_folder or path == "/" else path
+
+
+def describe(order: Order) -> list[object]:
+    """What of *order* counts for the cache, the content apart."""
+    mode = order.mode.text if order.mode else ""
+    return [
+        order.keyword, order.sources, order.destination, order.chown, mode, order.excludes, order.inlines, order.unpack
+    ]  # fmt: skip
+
+
+def take(tree: Tree, order: Order, *, owners: bool) -> Taken:
+    """Find what *order* names in *tree*. *owners*: they are copied. Raises DockerfileError for what is not there."""
+    try:
+        excludes = PathMatcher(list(order.excludes))
+    except BadPattern as error:
+        raise _fail(order, order.range, f"--exclude: {error}") from None
+    found: list[Source] = []
+    for text, where in zip(order.sources, order.ranges, strict=True):
+        try:
+            some = find_sources(tree, text, excludes)
+        except (BadPattern, OSError) as error:
+            raise _fail(order, where, f"{text}: {error.strerror if isinstance(error, OSError) else error}") from None
+        if not some and not (has_wildcard(text) and len(order.sources) + len(order.inlines) > 1):
+            raise _missing(order, where, text)
+        found += some
+    if not found and not order.inlines:
+        raise _missing(order, order.range, " ".join(order.sources))
+    return Taken(tree, tuple(found), digest_sources(tree, found, owners=owners))
+
+
+def _missing(order: Order, where: Range, text: str) -> DockerfileError:
+    if order.remote:
+        return _fail(order, where, f"stat {text}: file does not exist")
+    return _fail(
+        order,
+        where,
+        f"file not found in build context or excluded by .dockerignore: stat {text}: file does not exist",
+        hint="paths are relative to the build context's folder, not to the Dockerfile",
+    )
+
+
+def _fail(order: Order, where: Range, problem: str, hint: str | None = None) -> DockerfileError:
+    return DockerfileError(
+        f"{order.keyword} failed: {problem}",
+        line=where.line,
+        end_line=where.end_line,
+        column=where.column,
+        end_column=where.end_column,
+        hint=hint,
+    )
+
+
+def fill(root: int, taken: Taken, order: Order, workspace: Workspace, notices: list[str]) -> bool:
+    """Write what was *taken* below *root*. Adds to *notices* what the user should know."""
+    keep = None if order.remote else (0, 0)
+    try:
+        asked = find_owner(root, order.chown) if order.chown else None
+        owner = asked or keep
+        writer = Writer(root, owner, order.mode, stop=workspace.stop, notices=notices)
+        for source in taken.sources:
+            file = taken.tree.folder / source.node.path
+            if order.unpack and source.node.kind == FILE and source.node.data is None and is_archive(file):
+                _fill_archive(root, file, asked, order, writer, workspace)
+            else:
+                writer.write(taken.tree, (source,), order.destination)
+        for name, text in order.inlines:
+            data = text.encode("utf-8", "surrogateescape")
+            time_ns = (workspace.epoch or 0) * 10**9
+            node = Node(name, FILE, 0o644, size=len(data), mtime_ns=time_ns, data=data)
+            inline = Writer(root, owner or (0, 0), order.mode, stop=workspace.stop, notices=notices)
+            source = Source(posixpath.basename(name), node, (("", node),))
+            inline.write(MemoryTree(Path("/")), (source,), order.destination)
+    except InvalidRequest as error:
+        raise _fail(order, order.range, error.message, error.hint) from error
+    return True
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file is a tar, plain or compressed: by its content, not its name."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            block = Plain(file).read(headers.BLOCK)
+        if len(block) < headers.BLOCK:
+            return False
+        headers.decode(block)
+    except (Corrupt, OSError):
+        return False
+    return True
+
+
+def _fill_archive(
+    root: int, path: Path, owner: tuple[int, int] | None, order: Order, writer: Writer, workspace: Workspace
+) -> None:
+    with workspace.temporary() as folder:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                tree = unpack(Plain(file), folder)
+        except Corrupt as error:
+            raise _fail(order, order.range, f"unpacking {path.name}: {error.message}", error.hint) from error
+        (source,) = find_sources(tree, "/", PathMatcher([]))
+        unpacker = Writer(root, owner, order.mode, replace=True, stop=writer.stop, notices=writer.notices)
+        unpacker.write(tree, (source,), order.destination.rstrip("/") + "/")

@@ -1,0 +1,288 @@
+"""The Builder: a request to an image. Reads the Dockerfile, plans it, builds the stages it needs, assembles the image.
+
+Runs on the event loop; what blocks runs in worker threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import platform as machine
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from labdock.build import (
+    BaseImage,
+    BuildRequest,
+    ImageStore,
+    OnEvent,
+    Puller,
+    Runner,
+    StepRecords,
+)
+from labdock.build.cache import StepCache
+from labdock.build.config import DEFAULT_PATH, Draft
+from labdock.build.context import ignore, read_file
+from labdock.build.dockerfile.parser import parse
+from labdock.build.plan import SCRATCH, Plan, PlannedStage, Source, make_plan
+from labdock.build.progress import Progress
+from labdock.build.stages import Shared, StageBuilder, StageState
+from labdock.build.trees import MemoryTree, scan
+from labdock.build.workspace import OpenTree, Workspace, recover
+from labdock.errors import DockerfileError, InvalidRequest, LabdockError, NoSuchImage, SystemFailure
+from labdock.schema.oci import ImageConfig, RootFS, RuntimeConfig
+from labdock.store.content import ContentStore
+from labdock.store.snapshots import Snapshotter
+from labdock.store.snapshots.mounting import open_mounted
+
+_LARGEST_DOCKERFILE = 4 << 20
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
+
+
+class Builder:
+    """Builds images. ``folder`` is on the data disk: builds keep short-lived folders in it.
+
+    ``now`` gives ns since the epoch. One Builder serves any number of builds at once.
+    """
+
+    def __init__(
+        self,
+        images: ImageStore,
+        snapshotter: Snapshotter,
+        content: ContentStore,
+        runner: Runner,
+        puller: Puller,
+        records: StepRecords,
+        folder: Path,
+        *,
+        now: Callable[[], int] = time.time_ns,
+        open_tree: OpenTree = open_mounted,
+    ) -> None:
+        self.images = images
+        self.snapshotter = snapshotter
+        self.runner = runner
+        self.puller = puller
+        self.cache = StepCache(records, snapshotter, content)
+        self.folder = folder
+        self.now = now
+        self.open_tree = open_tree
+
+    def recover(self) -> int:
+        """At start, before any build: remove what a killed process left. Gives how many snapshots that were."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return recover(self.snapshotter)
+
+    async def build(self, request: BuildRequest, on_event: OnEvent) -> str:
+        """Build; gives the image's id. Cancelling it ends the running step and leaves nothing half-made.
+
+        Raises DockerfileError and InvalidRequest before the first event for a request that can't be begun.
+        After that every failure is emitted as BuildFailed, then raised (BuildStepFailed for a RUN's exit code).
+        """
+        tree = request.tree if request.tree is not None else await asyncio.to_thread(scan, request.context)
+        plan = _read_plan(tree, request)
+        epoch = find_epoch(plan)
+        context = await asyncio.to_thread(ignore, tree, request.dockerfile)
+        folder = await asyncio.to_thread(self._make_folder)
+        workspace = Workspace(self.snapshotter, self.images, folder / "tree", self.open_tree)
+        workspace.epoch = epoch
+        progress = Progress(on_event, plan.total)
+        try:
+            return await _Build(self, request, plan, context, workspace, progress).run()
+        except LabdockError as error:
+            progress.failed(error)
+            raise
+        except OSError as error:
+            failure = SystemFailure(f"building: {error}")
+            progress.failed(failure)
+            raise failure from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _make_folder(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        (folder / "tree").mkdir()
+        return folder
+
+
+def _read_plan(tree: MemoryTree, request: BuildRequest) -> Plan:
+    data = read_file(tree, request.dockerfile, _LARGEST_DOCKERFILE)
+    if data is None:
+        raise InvalidRequest(
+            f"Cannot locate specified Dockerfile: {request.dockerfile}",
+            hint="it must be inside the build context; name it with -f when it is not called Dockerfile",
+        )
+    return make_plan(
+        parse(data),
+        build_args=request.build_args,
+        target=request.target,
+        platform=request.platform,
+        native=native_platform(),
+    )
+
+
+def native_platform() -> str:
+    """What this machine builds for by default, like linux/amd64."""
+    name = machine.machine()
+    return f"linux/{_ARCHITECTURES.get(name, name)}"
+
+
+def find_epoch(plan: Plan) -> int | None:
+    """SOURCE_DATE_EPOCH, from a build argument or a global ARG, in seconds. Raises InvalidRequest."""
+    text = plan.build_args.get("SOURCE_DATE_EPOCH", plan.arguments.get("SOURCE_DATE_EPOCH", ""))
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 11):
+        raise InvalidRequest(f"invalid SOURCE_DATE_EPOCH: {text}", hint="it is a number of seconds since 1970")
+    return int(text)
+
+
+def format_time(time_ns: int) -> str:
+    """RFC 3339 with nanoseconds, as Docker writes times."""
+    seconds, nanoseconds = divmod(time_ns, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+
+
+class _Build:
+    """One build on its way."""
+
+    def __init__(
+        self,
+        builder: Builder,
+        request: BuildRequest,
+        plan: Plan,
+        context: MemoryTree,
+        workspace: Workspace,
+        progress: Progress,
+    ) -> None:
+        self._builder = builder
+        self._request = request
+        self._plan = plan
+        self._workspace = workspace
+        self._progress = progress
+        self._planned = {entry.stage.index: entry for entry in plan.stages}
+        self._stages: dict[int, StageState] = {}
+        self._images: dict[tuple[str, str], BaseImage] = {}
+        self._shared = Shared(
+            workspace,
+            builder.cache,
+            builder.runner,
+            progress,
+            context,
+            self._clock,
+            self._find_snapshot,
+            request.network or "default",
+            request.no_cache,
+        )
+
+    def _clock(self) -> str:
+        epoch = self._workspace.epoch
+        return format_time(self._builder.now() if epoch is None else epoch * 10**9)
+
+    async def run(self) -> str:
+        plan, progress = self._plan, self._progress
+        self._shared.allowed = await self._find_allowed()
+        for line, text in plan.dockerfile.notices:
+            progress.notice(f"[Warning] {text} (line {line})", line)
+        for argument in plan.dockerfile.arguments:
+            progress.start(argument, "")
+            progress.done("")
+        for entry in plan.stages:
+            await self._stage(entry)
+        state = self._stages[plan.target.stage.index]
+        config = self._finish_config(state)
+        layers = tuple(state.layers)
+        image = await self._workspace.work(self._builder.images.assemble, config, layers, self._request.names)
+        if plan.unused:
+            progress.notice(f"[Warning] One or more build-args [{' '.join(plan.unused)}] were not consumed")
+        progress.built(image.id, self._request.names)
+        return image.id
+
+    async def _find_allowed(self) -> frozenset[str] | None:
+        """The snapshots of the images in ``cache_from``; an unknown name brings none."""
+        if self._request.cache_from is None:
+            return None
+        found: set[str] = set()
+        for name in self._request.cache_from:
+            with suppress(NoSuchImage):
+                found |= set((await asyncio.to_thread(self._builder.images.get, name)).chain_ids)
+        return frozenset(found)
+
+    async def _stage(self, entry: PlannedStage) -> StageState:
+        self._progress.start(entry.stage.start, entry.stage.name)
+        state = await self._start(entry)
+        builder = StageBuilder(self._shared, entry.stage, state)
+        await builder.run()
+        self._stages[entry.stage.index] = builder.state
+        return builder.state
+
+    async def _start(self, entry: PlannedStage) -> StageState:
+        if isinstance(entry.base, int):
+            return self._stages[entry.base].child()
+        if entry.base == SCRATCH:
+            return self._start_empty()
+        try:
+            base = await self._image(entry.base, entry.platform)
+        except NoSuchImage as error:
+            where = entry.stage.start.base.range
+            raise DockerfileError(
+                error.message,
+                line=where.line,
+                end_line=where.end_line,
+                column=where.column,
+                end_column=where.end_column,
+                hint=error.hint,
+            ) from error
+        image = await asyncio.to_thread(self._builder.images.get, base.id)
+        return StageState(Draft.of_base(self._plan, base.config), base.snapshot, list(image.layers), base.id)
+
+    def _start_empty(self) -> StageState:
+        os_name, _, rest = (self._request.platform or native_platform()).partition("/")
+        architecture, _, variant = rest.partition("/")
+        runtime = RuntimeConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
+        config = ImageConfig(architecture=architecture, os=os_name, variant=variant, config=runtime)
+        state = f"sha256:{hashlib.sha256(SCRATCH.encode()).hexdigest()}"
+        return StageState(Draft.of_base(self._plan, config), None, [], state)
+
+    async def _image(self, name: str, platform: str) -> BaseImage:
+        known = self._images.get((name, platform))
+        if known is None:
+            resolved = self._builder.puller.resolve(name, platform or None, pull=self._request.pull)
+            known = self._images[name, platform] = await resolved
+        return known
+
+    async def _find_snapshot(self, source: Source) -> str | None:
+        if isinstance(source, str):
+            return None if source == SCRATCH else (await self._image(source, self._request.platform)).snapshot
+        if source not in self._stages:
+            # Only an ONBUILD trigger of a base image, not known when this was planned, asks for such a stage.
+            raise InvalidRequest(
+                f"an ONBUILD trigger copies from stage {source}, which the target does not need otherwise",
+                hint="name that stage in a COPY --from of the target",
+            )
+        return self._stages[source].snapshot
+
+    def _finish_config(self, state: StageState) -> ImageConfig:
+        draft = state.draft
+        labels = {**draft.config.labels, **self._request.labels}
+        runtime = msgspec.structs.replace(draft.config, env=draft.scope.image_env(), labels=labels)
+        created = draft.history[-1].created if draft.history else draft.base.created or self._clock()
+        epoch = self._workspace.epoch
+        return msgspec.structs.replace(
+            draft.base,
+            created=created if epoch is None else format_time(epoch * 10**9),
+            author=draft.author,
+            config=runtime,
+            rootfs=RootFS(diff_ids=tuple(layer.diff_id for layer in state.layers)),
+            history=tuple(draft.history),
+        )
+
+
+__all__ = ["Builder", "find_epoch", "format_time", "native_platform"]
