@@ -17,7 +17,7 @@ from labdock.api.streams import session
 from labdock.api.streams.answer import StreamAnswer
 from labdock.api.streams.detach import DetachMatcher, parse_keys
 from labdock.api.streams.frames import MULTIPLEXED, RAW, frame
-from labdock.errors import InvalidRequest
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NotFound
 from labdock.schema.container import ExecConfig
 
 _CONDITIONS = ("not-running", "next-exit", "removed")
@@ -72,6 +72,12 @@ async def exec_start(call: Call) -> web.StreamResponse:
     wire = session.take(call.request)
     try:
         found = await execs.start(call["id"], False, body.tty, body.console_size)
+    except (NotFound, Conflict):
+        wire.give_back(keep_alive=False)
+        raise
+    except LabdockError as error:
+        # quirk: a program that can't be run is told in the stream, and clients then ask for the exit code (126, 127).
+        return await session.refuse(call.request, wire, error, framed=not body.tty, version=call.version)
     except BaseException:
         wire.give_back(keep_alive=False)
         raise

@@ -40,11 +40,10 @@ async def carry(
 
     ``stdin``: hand on what the client sends, and its end. ``detach``: watch that input for the detach keys.
     """
-    content_type = MULTIPLEXED if framed and version >= _MULTIPLEXED_SINCE else RAW
     inward: asyncio.Task[None] | None = None
     try:
         with contextlib.suppress(ClientGone):
-            wire.send(_head(request, content_type))
+            wire.send(_head(request, framed, version))
             async with wire.attended():
                 inward = asyncio.create_task(_inward(wire, streams, stdin, detach))
                 await _outward(wire, streams, framed)
@@ -57,7 +56,19 @@ async def carry(
     return Answered(keep_alive=False)
 
 
-def _head(request: web.Request, content_type: str) -> bytes:
+async def refuse(
+    request: web.Request, wire: Wire, error: LabdockError, *, framed: bool, version: tuple[int, int]
+) -> Answered:
+    """Answer the head, and *error* as the only output."""
+    text = f"{error.message}\r\n".encode()
+    with contextlib.suppress(ClientGone):
+        wire.send(_head(request, framed, version) + (frame("stdout", text) if framed else text))
+    await wire.finish()
+    return Answered(keep_alive=False)
+
+
+def _head(request: web.Request, framed: bool, version: tuple[int, int]) -> bytes:
+    content_type = MULTIPLEXED if framed and version >= _MULTIPLEXED_SINCE else RAW
     if request.headers.get("Upgrade"):
         return head(101, {"Content-Type": content_type, "Connection": "Upgrade", "Upgrade": "tcp"}, "UPGRADED")
     return head(200, {"Content-Type": content_type, "Connection": "close"})

@@ -25,6 +25,8 @@ WRITE_LIMIT = 256 << 10
 FLUSH_TIME = 300.0
 #: How long a closed stream still reads what its client was sending, so that the client sees an end and no reset.
 LINGER_TIME = 1.0
+#: How long a server that closes waits for streams to end by themselves. Seconds.
+LAST_TIME = 0.5
 
 
 class ClientGone(ConnectionError):
@@ -37,17 +39,26 @@ class Wires:
     def __init__(self) -> None:
         self.hangups = HangupWatch()
         self._open: set[Wire] = set()
+        self._fewer = asyncio.Event()
 
     def add(self, wire: Wire) -> None:
         self._open.add(wire)
 
     def discard(self, wire: Wire) -> None:
         self._open.discard(wire)
+        self._fewer.set()
 
     def __len__(self) -> int:
         return len(self._open)
 
     async def close(self) -> None:
+        """Give open streams :data:`LAST_TIME` to end with what they belong to, then cut the rest."""
+        deadline = asyncio.get_running_loop().time() + LAST_TIME
+        while self._open and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self._fewer.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._fewer.wait()
         for wire in tuple(self._open):
             wire.abort()
         self.hangups.close()

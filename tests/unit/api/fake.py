@@ -12,6 +12,7 @@ from labdock.api.facade import Filters, OnLine, Stream, Wire
 from labdock.errors import (
     Conflict,
     DockerfileError,
+    InvalidRequest,
     NoSuchContainer,
     NoSuchExec,
     NoSuchImage,
@@ -295,6 +296,9 @@ class FakeExecs:
 
     async def start(self, id: str, detach: bool, tty: bool | None, size: tuple[int, int] | None) -> FakeSession | None:
         config, program = self.get(id)
+        if program.args == ["nosuch"]:
+            program.code = 127
+            raise InvalidRequest('exec: "nosuch": executable file not found in $PATH')
         self._containers.launch(program)
         return None if detach else FakeSession(bool(config.tty), FakeStreams(program))
 

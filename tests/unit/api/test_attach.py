@@ -220,6 +220,23 @@ def test_exec_with_stdin_and_detach_keys_of_its_own() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("tty", [False, True])
+def test_an_exec_of_no_program_says_so_in_its_stream_and_has_an_exit_code(tty: bool) -> None:
+    """quirk: docker's CLI exits with the exec's code only when the stream was opened."""
+
+    async def main() -> None:
+        async with serve() as served, served.connect() as client:
+            await served.run("sleep")
+            made = await served.ask("POST", "/containers/web/exec", {"Cmd": ["nosuch"]})
+            client.send("POST", f"/exec/{made.json()['Id']}/start", {"Tty": tty}, headers=UPGRADE)
+            assert (await client.head()).status == 101
+            text = b'exec: "nosuch": executable file not found in $PATH\r\n'
+            assert await client.reader.read() == (text if tty else frame("stdout", text))
+            assert (await served.ask("GET", f"/exec/{made.json()['Id']}/json")).json()["ExitCode"] == 127
+
+    asyncio.run(main())
+
+
 def test_a_detached_exec_answers_an_empty_body_and_keeps_no_stream() -> None:
     async def main() -> None:
         async with serve() as served:
