@@ -145,7 +145,6 @@ def request_from(
         exposed_ports=({port: {} for port in published} | values.exposed(options["expose"])) or None,
         volumes=anonymous or None,
         working_dir=options["workdir"] or "",
-        mac_address=options["mac_address"],
         labels=(labels | values.key_values(options["label"])) or None,
         stop_signal=options["stop_signal"],
         stop_timeout=options["stop_timeout"],
@@ -176,8 +175,8 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         auto_remove=options["rm"],
         restart_policy=values.restart(options["restart"]) if options["restart"] else None,
         log_config=logging,
-        cap_add=options["cap_add"] or None,
-        cap_drop=options["cap_drop"] or None,
+        cap_add=tuple(map(values.capability, options["cap_add"])) or None,
+        cap_drop=tuple(map(values.capability, options["cap_drop"])) or None,
         privileged=options["privileged"],
         security_opt=options["security_opt"] or None,
         readonly_rootfs=options["read_only"],
@@ -195,7 +194,7 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         shm_size=values.size(options["shm_size"]) if options["shm_size"] else 0,
         init=True if options["init"] else None,
         sysctls=values.key_values(options["sysctl"]) or None,
-        ulimits=tuple(map(values.ulimit, options["ulimit"])) or None,
+        ulimits=tuple(sorted(map(values.ulimit, options["ulimit"]), key=lambda limit: limit.name)) or None,
         devices=tuple(map(values.device, options["device"])) or None,
         memory=values.size(options["memory"]) if options["memory"] else 0,
         memory_swap=-1 if swap == "-1" else values.size(swap) if swap else 0,
@@ -222,9 +221,10 @@ def _networking(options: dict[str, Any]) -> NetworkingConfig | None:
     if "=" in text:
         aliases += [value for name, _, value in (part.partition("=") for part in text.split(",")) if name == "alias"]
     name = _network_name(text)
-    if not aliases:
+    if not aliases and not options["mac_address"]:
         return None
-    return NetworkingConfig(endpoints_config={name or "default": EndpointConfig(aliases=tuple(aliases))})
+    endpoint = EndpointConfig(aliases=tuple(aliases) or None, mac_address=options["mac_address"])
+    return NetworkingConfig(endpoints_config={name or "default": endpoint})
 
 
 def _healthcheck(options: dict[str, Any]) -> HealthcheckConfig | None:

@@ -57,6 +57,13 @@ class ContainerTarget:
 @click.pass_obj
 def run(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> Result:
     """Create and run a new container from an image."""
+    try:
+        return _run(face, image, command, options)
+    except LabdockError as error:
+        raise _run_failure(error) from error
+
+
+def _run(face: Face, image: str, command: tuple[str, ...], options: dict[str, Any]) -> Result:
     detach, attach = options["detach"], {name.lower() for name in options["attach"]}
     if detach and attach:
         raise InvalidRequest("conflicting options: cannot specify both --attach and --detach")
@@ -64,14 +71,11 @@ def run(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> 
     if stdin and options["tty"] and not detach:
         face.check_tty()
     request = request_from(image, command, options, attach=not detach, stdin=stdin)
-    try:
-        created = create_container(face, request, options)
-        if detach:
-            face.client.containers.start(created.id)
-            return started(face, created.id)
-        return _foreground(face, created.id, options, stdin=stdin, only=attach - {"stdin"})
-    except LabdockError as error:
-        raise _run_failure(error) from error
+    created = create_container(face, request, options)
+    if detach:
+        face.client.containers.start(created.id)
+        return started(face, created.id)
+    return _foreground(face, created.id, options, stdin=stdin, only=attach - {"stdin"})
 
 
 def _run_failure(error: LabdockError) -> LabdockError:
@@ -198,6 +202,8 @@ def started(face: Face, id: str) -> Result:
 @click.pass_obj
 def create(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> Result:
     """Create a new container."""
-    request = request_from(image, command, options, attach=True, stdin=options["interactive"])
-    created = create_container(face, request, options)
-    return started(face, created.id)
+    try:
+        request = request_from(image, command, options, attach=True, stdin=options["interactive"])
+        return started(face, create_container(face, request, options).id)
+    except LabdockError as error:
+        raise RunFailed(error) from error

@@ -34,7 +34,7 @@ class Command(click.Command):
                 return [*plain, arg, *rest]
             name, given, value = arg.partition("=")
             option = options.get(name)
-            if arg.startswith("--") and option is not None and option.is_flag and given:
+            if option is not None and option.is_flag and given:
                 if value.lower() not in TRUE + FALSE:
                     raise click.BadParameter(f'invalid argument "{value}" for "{name}" flag: it is true or false')
                 plain += [name] if value.lower() in TRUE else option.secondary_opts[:1]

@@ -264,3 +264,9 @@ def extra_host(text: str) -> str:
     if not found:
         raise InvalidRequest(f'bad format for add-host: "{text}"', hint="--add-host NAME:IP")
     return f"{found[1]}:{found[2].removeprefix('[').removesuffix(']')}"
+
+
+def capability(text: str) -> str:
+    """``CAP_NET_ADMIN`` from ``net_admin``; ``ALL`` stays."""
+    name = text.strip().upper()
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
