@@ -14,9 +14,17 @@ browser=$(type -P chromium || type -P chromium-browser || type -P google-chrome 
 mkdir -p docs
 profile=$(mktemp -d /tmp/labdock-picture.XXXXXX)
 trap 'rm -rf "$profile"' EXIT
-timeout --kill-after=10 120 "$browser" --headless=new --no-sandbox --disable-gpu --disable-quic --disable-sync \
-    --disable-background-networking --disable-component-update --no-first-run --hide-scrollbars \
-    --user-data-dir="$profile" --force-device-scale-factor=1 --virtual-time-budget=15000 \
-    --window-size="${WINDOW:-1000,1900}" --screenshot="$PWD/docs/quickstart.png" "file://$page" 2>"$profile/log" ||
-    { tail -n 5 "$profile/log" >&2; exit 1; }
+flags=(
+    --headless=new --no-sandbox --disable-gpu --disable-quic --disable-sync --disable-background-networking
+    --disable-component-update --no-first-run --hide-scrollbars --force-device-scale-factor=1 --virtual-time-budget=15000
+    --user-data-dir="$profile"
+)
+browse() {
+    timeout --kill-after=10 120 "$browser" "${flags[@]}" "$@" 2>"$profile/log" || { tail -n 5 "$profile/log" >&2; exit 1; }
+}
+# As high as the page is: a copy of it tells.
+width=${WIDTH:-1000}
+{ cat "$page"; echo '<script>document.title = "high:" + Math.ceil(document.body.scrollHeight)</script>'; } >"$profile/page.html"
+height=$(browse --window-size="$width,200" --dump-dom "file://$profile/page.html" | sed -n 's/.*<title>high:\([0-9]*\).*/\1/p' | head -n 1)
+browse --window-size="$width,${HEIGHT:-$((${height:-1800} + 20))}" --screenshot="$PWD/docs/quickstart.png" "file://$page"
 echo "docs/quickstart.png"
