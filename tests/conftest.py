@@ -6,6 +6,7 @@ import os
 import pickle
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from labdock.daemon import sandbox
@@ -13,8 +14,9 @@ from labdock.host.ids import IdMaps, map_ids, read_ranges
 from labdock.sys import mounts
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "sandbox: run the test as root inside a sandbox of its own")
+# The machine may be busy and the checkout somebody else's: no deadline for one example, nothing kept between runs.
+hypothesis.settings.register_profile("labdock", deadline=None, database=None)
+hypothesis.settings.load_profile("labdock")
 
 
 def own_maps() -> IdMaps:
