@@ -13,7 +13,6 @@ from labdock.daemon import sandbox
 from labdock.host.ids import IdMaps, map_ids, read_ranges
 from labdock.sys import mounts
 
-
 # The machine may be busy and the checkout somebody else's: no deadline for one example, nothing kept between runs.
 hypothesis.settings.register_profile("labdock", deadline=None, database=None)
 hypothesis.settings.load_profile("labdock")
