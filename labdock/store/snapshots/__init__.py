@@ -6,11 +6,13 @@ a *view* is a read-only look at a committed one. Names follow containerd's snaps
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from labdock.errors import HostUnfit, Unsupported
 
 
 class Kind(StrEnum):
@@ -107,3 +109,35 @@ class Snapshotter(Protocol):
 
     def recover(self) -> None:
         """At start: remove what a killed process left half-made, and finish removals."""
+
+    def has(self, key: str) -> bool:
+        """Whether there is a snapshot *key*."""
+
+    def close(self) -> None:
+        """Give up the driver's files; mounts that were made of it stay."""
+
+
+def open_snapshotter(name: str, root: Path, tools: Mapping[str, str]) -> Snapshotter:
+    """The driver *name* ("overlay", "fuse-overlayfs", "copy") over its folder ``root/name``.
+
+    *tools* has the absolute path of ``fuse-overlayfs`` where that driver is asked for.
+    Raises Unsupported for a name that there is no driver for, HostUnfit for a missing program.
+    """
+    if name == "overlay":
+        from labdock.store.snapshots.overlay import OverlaySnapshotter
+
+        return OverlaySnapshotter(root)
+    if name == "fuse-overlayfs":
+        from labdock.store.snapshots.overlay import FuseOverlaySnapshotter
+
+        if not tools.get(name):
+            raise HostUnfit(
+                "the snapshot driver fuse-overlayfs needs the program of that name",
+                hint="an administrator can install it: apt-get install fuse-overlayfs",
+            )
+        return FuseOverlaySnapshotter(root, tools[name])
+    if name == "copy":
+        from labdock.store.snapshots.copying import CopySnapshotter
+
+        return CopySnapshotter(root)
+    raise Unsupported(f"there is no snapshot driver {name!r}")

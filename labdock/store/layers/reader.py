@@ -1,0 +1,150 @@
+"""Reading a tar as it arrives: entries in order, bounded, every byte hashed once on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from labdock.errors import Corrupt
+from labdock.store.layers import headers
+from labdock.store.layers.headers import BLOCK, Entry
+
+_CHUNK = 1 << 20
+_MOST_HEADER = 1 << 20
+_ZEROS = bytes(BLOCK)
+
+
+class Source(Protocol):
+    """Anything with read: a file, a pipe, a decompressor."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one archive may hold at most: entries, and bytes of the plain tar."""
+
+    entries: int = 4_000_000
+    size: int = 256 << 30
+
+
+GENEROUS = Limits()
+
+
+class Reader:
+    """The entries of the tar in *source*. Iterate; read an entry's data before the next one (else it is skipped).
+
+    Raises Corrupt for what is no tar, is cut short or goes over *limits*.
+    """
+
+    def __init__(self, source: Source, limits: Limits = GENEROUS) -> None:
+        self._source = source
+        self._limits = limits
+        self._hash = hashlib.sha256()
+        self._buffer = b""
+        self._position = 0
+        self._left = 0
+        self._padding = 0
+        self._globals: dict[bytes, bytes] = {}
+        self.size = 0
+        self.entries = 0
+
+    @property
+    def digest(self) -> str:
+        """Of the whole stream; complete after the last entry."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def __iter__(self) -> Iterator[Entry]:
+        records: dict[bytes, bytes] = {}
+        while (entry := self._next_header()) is not None:
+            kind = entry.type
+            if kind == headers.PAX:
+                records.update(headers.decode_records(self._take_body(entry)))
+            elif kind == headers.PAX_GLOBAL:
+                self._globals.update(headers.decode_records(self._take_body(entry)))
+            elif kind == headers.GNU_NAME:
+                records[b"path"] = self._take_body(entry).partition(b"\0")[0]
+            elif kind == headers.GNU_LINK:
+                records[b"linkpath"] = self._take_body(entry).partition(b"\0")[0]
+            else:
+                if self._globals or records:
+                    headers.apply_records(entry, {**self._globals, **records} if self._globals else records)
+                    records = {}
+                self.entries += 1
+                if self.entries > self._limits.entries:
+                    raise Corrupt(f"the tar has more than {self._limits.entries} entries")
+                self._left = entry.size
+                self._padding = -entry.size % BLOCK
+                yield entry
+                self._skip()
+        while self._fill():
+            self._buffer, self._position = b"", 0
+
+    def take(self) -> memoryview:
+        """The next piece of the current entry's data; empty at its end."""
+        if not self._left:
+            return memoryview(b"")
+        have = len(self._buffer) - self._position
+        if not have:
+            if not self._fill():
+                raise Corrupt("the tar ends in the middle of a file")
+            have = len(self._buffer) - self._position
+        size = min(have, self._left)
+        piece = memoryview(self._buffer)[self._position : self._position + size]
+        self._position += size
+        self._left -= size
+        return piece
+
+    def _fill(self) -> bool:
+        """Read on; the buffer keeps what was not consumed. False at the end of the stream."""
+        chunk = self._source.read(_CHUNK)
+        if not chunk:
+            return False
+        self._hash.update(chunk)
+        self.size += len(chunk)
+        if self.size > self._limits.size:
+            raise Corrupt(f"the tar is larger than {self._limits.size} bytes")
+        self._buffer = self._buffer[self._position :] + chunk if self._position < len(self._buffer) else chunk
+        self._position = 0
+        return True
+
+    def _block(self) -> bytes:
+        """The next 512 bytes; empty at the end of the stream."""
+        while len(self._buffer) - self._position < BLOCK:
+            if not self._fill():
+                if len(self._buffer) > self._position:
+                    raise Corrupt("the tar ends in the middle of a header")
+                return b""
+        start = self._position
+        self._position += BLOCK
+        return self._buffer[start : self._position]
+
+    def _next_header(self) -> Entry | None:
+        block = self._block()
+        # One block of zeros ends it: the second is often missing, and padding or rubbish may follow.
+        if not block or block == _ZEROS:
+            return None
+        return headers.decode(block)
+
+    def _take_body(self, entry: Entry) -> bytes:
+        """The data of an extension header."""
+        if entry.size > _MOST_HEADER:
+            raise Corrupt(f"the tar has an extension header of {entry.size} bytes")
+        self._left, self._padding = entry.size, -entry.size % BLOCK
+        body = b"".join(iter(lambda: bytes(self.take()), b""))
+        self._skip()
+        return body
+
+    def _skip(self) -> None:
+        """To the next header, over what was left unread and the padding."""
+        self._left += self._padding
+        self._padding = 0
+        have = len(self._buffer) - self._position
+        if self._left <= have:
+            self._position += self._left
+            self._left = 0
+        else:
+            while self._left:
+                self.take()

@@ -1,0 +1,57 @@
+"""Snapshots as plain copies: each is a whole tree, sharing blocks where the file system can (FICLONE).
+
+For machines where nothing can be mounted but binds. What a snapshot changed is found by comparing it with its
+parent when asked.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from labdock.store.layers.rooted import FLAGS
+from labdock.store.snapshots import Kind, Mount, trees
+from labdock.store.snapshots.folders import FolderSnapshotter, border
+from labdock.store.snapshots.ledger import Item
+
+_STAMP = "stamp"
+
+
+class CopySnapshotter(FolderSnapshotter):
+    """A Snapshotter that copies."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__("copy", root)
+
+    def _make(self, item: Item, folder: Path) -> None:
+        tree = folder / "fs"
+        if item.kind is Kind.ACTIVE:
+            os.mkdir(tree, 0o755)
+            os.chmod(tree, 0o755)
+            if item.lowers:
+                trees.copy(self.tree(item.lowers[0]), tree)
+        else:
+            tree.symlink_to(self.tree(item.lowers[0]))
+        # Its change time says when the copy was complete: what changed before then is as the parent has it.
+        (folder / _STAMP).touch()
+
+    def _mounts(self, item: Item) -> tuple[Mount, ...]:
+        if item.kind is Kind.VIEW:
+            return (Mount("bind", str(self.tree(item.lowers[0])), ("bind", "ro")),)
+        return (Mount("bind", str(self.tree(item.number)), ("bind", "rw")),)
+
+    def _open_merged(self, item: Item) -> int:
+        return os.open(self.tree(item.number), FLAGS)
+
+    def changes(self, key: str) -> Path:
+        item = self._ledger.find(key)
+        if not item.lowers:
+            return self.tree(item.number)
+        folder = self.folder / str(item.number)
+        found = folder / "changes"
+        with border(f"comparing snapshot {key} with {item.parent}"):
+            self.trash.throw(found)
+            os.mkdir(found, 0o700)
+            since = os.stat(folder / _STAMP).st_ctime_ns
+            trees.compare(self.tree(item.lowers[0]), self.tree(item.number), found, since)
+        return found

@@ -1,0 +1,112 @@
+"""Mounting what a snapshot driver said. Runs as root of the sandbox."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from labdock.errors import LabdockError, StorageFull, SystemFailure
+from labdock.store.snapshots import Mount
+from labdock.sys import mounts, namespaces
+
+_CLONE_FS = 0x200
+#: mount(2) takes one page of data with its NUL.
+_MOST_DATA = 4095
+_COLON = re.compile(r"(?<!\\):")
+
+
+def mount_all(wanted: Sequence[Mount], target: Path | str) -> None:
+    """Mount *wanted* on the folder *target*, one on the other. Raises SystemFailure; then none is mounted."""
+    done = 0
+    try:
+        for item in wanted:
+            _mount(item, str(target))
+            done += 1
+    except (OSError, LabdockError) as error:
+        for _ in range(done):
+            mounts.unmount(str(target), mounts.MNT_DETACH)
+        if isinstance(error, LabdockError):
+            raise
+        raise SystemFailure(f"mounting {item.type} on {target}: {error}") from error
+
+
+def unmount(target: Path | str, *, lazy: bool = False) -> None:
+    """Unmount the topmost mount on *target*; *lazy*: even while something there is in use. Raises SystemFailure."""
+    try:
+        mounts.unmount(str(target), mounts.MNT_DETACH if lazy else 0)
+    except OSError as error:
+        raise SystemFailure(f"unmounting {target}: {error}") from error
+
+
+def open_mounted(wanted: Sequence[Mount], target: Path) -> int:
+    """A folder fd of the tree that *wanted* shows, with nothing left mounted: closing the fd ends it.
+
+    *target* is an empty folder, needed for a moment.
+    """
+    mount_all(wanted, target)
+    try:
+        return os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        mounts.unmount(str(target), mounts.MNT_DETACH)
+
+
+def _mount(item: Mount, target: str) -> None:
+    if item.type == "fuse-overlayfs":
+        _run_fuse(item, target)
+    elif item.type == "overlay" and len(",".join(item.options)) > _MOST_DATA:
+        _mount_relative(item, target)
+    else:
+        mounts.mount_options(item.source, target, item.type, item.options)
+
+
+def _mount_relative(item: Mount, target: str) -> None:
+    """Mount with paths relative to the folder that holds them all, so that many layers fit into one page."""
+    words = dict(option.partition("=")[::2] for option in item.options)
+    paths = {name: _COLON.split(words[name]) for name in ("lowerdir", "upperdir", "workdir") if name in words}
+    base = os.path.commonpath([path for several in paths.values() for path in several])
+    for name, several in paths.items():
+        words[name] = ":".join(path[len(base) + 1 :] for path in several)
+    options = tuple(f"{name}={value}" if value else name for name, value in words.items())
+    if len(",".join(options)) > _MOST_DATA:
+        raise SystemFailure(f"mounting on {target}: {len(paths['lowerdir'])} layers are more than one mount takes")
+    folder = re.sub(r"\\(.)", r"\1", base)
+    failures: list[OSError] = []
+
+    def run() -> None:
+        # The working directory belongs to the process unless a thread takes its own: this one ends right after.
+        try:
+            namespaces.unshare(_CLONE_FS)
+            os.chdir(folder)
+            mounts.mount_options(item.source, target, item.type, options)
+        except OSError as error:
+            failures.append(error)
+
+    target = os.path.abspath(target)
+    thread = threading.Thread(target=run, name="labdock-mount")
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _run_fuse(item: Mount, target: str) -> None:
+    """*item*'s source is the program; it serves the mount until that is unmounted."""
+    command = [item.source, "-o", ",".join(item.options), target]
+    # quirk: the program goes on in the background with the stderr it was given; a pipe would never end.
+    with tempfile.TemporaryFile() as said:
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False, timeout=30, cwd="/"
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SystemFailure(f"mounting with {item.source}: {error}") from error
+        said.seek(0)
+        text = said.read(4096).decode(errors="replace").strip()
+    if done.returncode != 0:
+        kind = StorageFull if "No space left" in text else SystemFailure
+        raise kind(f"mounting with {item.source}: {text or f'exit status {done.returncode}'}")

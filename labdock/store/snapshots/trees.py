@@ -1,0 +1,241 @@
+"""Whole trees: copying one, and finding what differs between two. By folder fds; links are never followed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+from labdock.store.layers.rooted import FLAGS, open_folder
+
+_FICLONE = 0x40049409
+_CHUNK = 1 << 20
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def copy(source: Path, target: Path) -> None:
+    """Make the folder *target* (there, empty) the same as *source*: owners, modes, times, attributes, hard links.
+
+    Raises OSError.
+    """
+    below, above = os.open(source, FLAGS), os.open(target, FLAGS)
+    links: dict[tuple[int, int], bytes] = {}
+    try:
+        pending = [b""]
+        folders = []
+        while pending:
+            path = pending.pop()
+            folders.append(path)
+            pending += _copy_folder(below, above, path, links)
+        for path in reversed(folders):
+            _copy_look(below, above, path)
+    finally:
+        os.close(below)
+        os.close(above)
+
+
+def _copy_folder(below: int, above: int, path: bytes, links: dict[tuple[int, int], bytes]) -> list[bytes]:
+    source = open_folder(below, path, links=False)
+    target = open_folder(above, path, links=False)
+    inner = []
+    try:
+        for text in os.listdir(source):
+            name = os.fsencode(text)
+            whole = path + b"/" + name if path else name
+            found = os.stat(name, dir_fd=source, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                os.mkdir(name, 0o700, dir_fd=target)
+                inner.append(whole)
+                continue
+            if found.st_nlink > 1:
+                first = links.setdefault((found.st_dev, found.st_ino), whole)
+                if first != whole:
+                    os.link(first, name, src_dir_fd=above, dst_dir_fd=target, follow_symlinks=False)
+                    continue
+            copy_leaf(source, target, name, found)
+    finally:
+        os.close(source)
+        os.close(target)
+    return inner
+
+
+def copy_leaf(source: int, target: int, name: bytes, found: os.stat_result) -> None:
+    """Copy what is no folder from the folder fd *source* to *target*, under the same *name*."""
+    if stat.S_ISREG(found.st_mode):
+        _copy_file(source, target, name)
+        return
+    if stat.S_ISLNK(found.st_mode):
+        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+        os.chown(name, found.st_uid, found.st_gid, dir_fd=target, follow_symlinks=False)
+    elif stat.S_ISSOCK(found.st_mode):
+        return
+    else:
+        os.mknod(name, found.st_mode, found.st_rdev, dir_fd=target)
+        os.chown(name, found.st_uid, found.st_gid, dir_fd=target, follow_symlinks=False)
+        os.chmod(name, found.st_mode & 0o7777, dir_fd=target)
+    os.utime(name, ns=(found.st_atime_ns, found.st_mtime_ns), dir_fd=target, follow_symlinks=False)
+
+
+def _copy_file(source: int, target: int, name: bytes) -> None:
+    reading = os.open(name, _READ, dir_fd=source)
+    try:
+        writing = os.open(name, _CREATE, 0o600, dir_fd=target)
+        try:
+            _copy_bytes(reading, writing)
+            settle(reading, writing)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
+
+
+def _copy_bytes(reading: int, writing: int) -> None:
+    try:
+        fcntl.ioctl(writing, _FICLONE, reading)
+        return
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.EPERM):
+            raise
+    while os.sendfile(writing, reading, None, 1 << 30):
+        pass
+
+
+def settle(reading: int, writing: int) -> None:
+    """Give *writing* the owner, mode, attributes and times of *reading*."""
+    found = os.fstat(reading)
+    os.fchown(writing, found.st_uid, found.st_gid)
+    os.fchmod(writing, found.st_mode & 0o7777)
+    for key, value in _xattrs(reading).items():
+        os.setxattr(writing, key, value)
+    os.utime(writing, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def _copy_look(below: int, above: int, path: bytes) -> None:
+    reading, writing = open_folder(below, path, links=False), open_folder(above, path, links=False)
+    try:
+        settle(reading, writing)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _xattrs(fd: int) -> dict[str, bytes]:
+    try:
+        return {key: os.getxattr(fd, key) for key in os.listxattr(fd)}
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return {}
+        raise
+
+
+def compare(old: Path, new: Path, out: Path, since_ns: int) -> None:
+    """Put into the folder *out* what *new* has that *old* has not, in overlay's terms; files are linked, not copied.
+
+    What did not change since *since_ns* (change time of the inode) is taken as the same without a look inside.
+    Raises OSError.
+    """
+    below, above, result = os.open(old, FLAGS), os.open(new, FLAGS), os.open(out, FLAGS)
+    try:
+        _Comparison(below, above, result, since_ns).run()
+    finally:
+        for fd in (below, above, result):
+            os.close(fd)
+
+
+class _Comparison:
+    def __init__(self, below: int, above: int, result: int, since_ns: int) -> None:
+        self._below, self._above, self._result, self._since = below, above, result, since_ns
+        self._made: set[bytes] = {b""}
+
+    def run(self) -> None:
+        pending = [(b"", True)]
+        while pending:
+            pending += self._folder(*pending.pop())
+        # Deepest first: filling a folder changes its time.
+        for path in sorted(self._made, reverse=True):
+            _copy_look(self._above, self._result, path)
+
+    def _folder(self, path: bytes, both: bool) -> list[tuple[bytes, bool]]:
+        """Compare one folder; *both*: it is a folder in the old tree too. Gives the folders in it, likewise."""
+        new = open_folder(self._above, path, links=False)
+        old = open_folder(self._below, path, links=False) if both else -1
+        inner = []
+        try:
+            olds = set(map(os.fsencode, os.listdir(old))) if both else set()
+            names = sorted(map(os.fsencode, os.listdir(new)))
+            for name in names:
+                found = os.stat(name, dir_fd=new, follow_symlinks=False)
+                before = os.stat(name, dir_fd=old, follow_symlinks=False) if name in olds else None
+                same = before is not None and self._same(old, new, name, before, found)
+                if stat.S_ISDIR(found.st_mode):
+                    whole = path + b"/" + name if path else name
+                    if not same:
+                        self._ensure(whole)
+                    inner.append((whole, before is not None and stat.S_ISDIR(before.st_mode)))
+                elif not same:
+                    self._link(new, path, name)
+            for name in sorted(olds.difference(names)):
+                self._white_out(path, name)
+        finally:
+            os.close(new)
+            if both:
+                os.close(old)
+        return inner
+
+    def _same(self, old: int, new: int, name: bytes, before: os.stat_result, found: os.stat_result) -> bool:
+        if _look(before) != _look(found):
+            return False
+        kind = stat.S_IFMT(found.st_mode)
+        if kind == stat.S_IFLNK:
+            return os.readlink(name, dir_fd=old) == os.readlink(name, dir_fd=new)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR) or found.st_ctime_ns < self._since:
+            return True
+        flags = _READ if kind == stat.S_IFREG else FLAGS | os.O_NOFOLLOW
+        first, second = os.open(name, flags, dir_fd=old), os.open(name, flags, dir_fd=new)
+        try:
+            return _xattrs(first) == _xattrs(second) and (kind == stat.S_IFDIR or _same_bytes(first, second))
+        finally:
+            os.close(first)
+            os.close(second)
+
+    def _ensure(self, path: bytes) -> None:
+        """Make the folder *path* in the result, with those above it."""
+        above = b""
+        for name in path.split(b"/") if path else ():
+            whole = above + b"/" + name if above else name
+            if whole not in self._made:
+                fd = open_folder(self._result, above, links=False)
+                os.mkdir(name, 0o700, dir_fd=fd)
+                os.close(fd)
+                self._made.add(whole)
+            above = whole
+
+    def _link(self, new: int, path: bytes, name: bytes) -> None:
+        self._ensure(path)
+        fd = open_folder(self._result, path, links=False)
+        os.link(name, name, src_dir_fd=new, dst_dir_fd=fd, follow_symlinks=False)
+        os.close(fd)
+
+    def _white_out(self, path: bytes, name: bytes) -> None:
+        self._ensure(path)
+        fd = open_folder(self._result, path, links=False)
+        os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
+        os.close(fd)
+
+
+def _look(found: os.stat_result) -> tuple[int, ...]:
+    """What must be equal for two entries to be the same; a folder's size says nothing."""
+    size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size
+    return found.st_mode, found.st_uid, found.st_gid, found.st_mtime_ns, found.st_rdev, size
+
+
+def _same_bytes(first: int, second: int) -> bool:
+    while True:
+        data = os.read(first, _CHUNK)
+        if data != os.read(second, _CHUNK):
+            return False
+        if not data:
+            return True
