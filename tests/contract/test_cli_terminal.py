@@ -49,7 +49,7 @@ def test_exec_in_a_terminal(docker: Docker) -> None:
 def test_ctrl_c_reaches_the_process_and_not_the_client(docker: Docker) -> None:
     with docker.terminal(
         "run", "-it", "--rm", "busybox", "sh", "-c", "trap 'echo caught; exit 8' INT; echo ready; sleep 60 & wait"
-    ) as terminal:  # noqa: E501
+    ) as terminal:
         terminal.expect("ready")
         terminal.send("\x03")
         terminal.expect("caught")

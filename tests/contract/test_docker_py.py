@@ -74,7 +74,7 @@ def test_exceptions_are_of_the_right_class(client: Any) -> None:
         client.volumes.get("nope")
     with pytest.raises(errors.NotFound):
         client.networks.get("nope")
-    with pytest.raises(errors.APIError, match="executable file not found|no such file"):
+    with pytest.raises(errors.APIError, match=r"executable file not found|no such file"):
         client.containers.run("busybox", "nosuchcommand")
     with pytest.raises(errors.APIError, match="not a swarm manager"):
         client.services.list()
@@ -114,7 +114,7 @@ def test_conflicts(client: Any) -> None:
     with pytest.raises(errors.APIError, match="already in use") as caught:
         client.containers.create("busybox", name="taken")
     assert caught.value.status_code == 409
-    with pytest.raises(errors.APIError, match="(?i)stop the container before") as caught:
+    with pytest.raises(errors.APIError, match=r"(?i)stop the container before") as caught:
         box.remove()
     assert caught.value.status_code == 409
     box.remove(force=True)

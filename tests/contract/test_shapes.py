@@ -118,7 +118,7 @@ def check(value: Any, field: str) -> list[str]:
 def _walk(value: Any, steps: list[str], kinds: str, at: str) -> Iterator[str]:
     if not steps:
         allowed = tuple(kind for letter in kinds for kind in TYPES[letter])
-        if isinstance(value, bool) and bool not in allowed or not isinstance(value, allowed):
+        if (isinstance(value, bool) and bool not in allowed) or not isinstance(value, allowed):
             yield f"{at}: {value!r} is none of {kinds}"
         return
     step, rest = steps[0], steps[1:]
