@@ -124,7 +124,7 @@ async def start(binary: str, pid: int, *, host_loopback: bool = False, seconds: 
     if "/dev/net/tun" in egress.said:
         raise HostUnfit(
             f"slirp4netns can't open the TUN device: {egress.said}",
-            hint="an administrator can allow it: modprobe tun; chmod 0666 /dev/net/tun. Else containers have no way out",
+            hint="an administrator can allow it: modprobe tun; chmod 0666 /dev/net/tun",
         )
     raise SystemFailure(f"{' '.join(command)} was not ready (status {status}): {egress.said or 'it said nothing'}")
 

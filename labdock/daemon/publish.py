@@ -26,7 +26,7 @@ from typing import Any
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
 from labdock.daemon.relay import Pipes, relay, reset
 from labdock.errors import Conflict, Forbidden, InvalidRequest, LabdockError, SystemFailure, Unavailable, Unsupported
-from labdock.network import Address, Published
+from labdock.network import Address, HostNetwork, Published
 
 #: How long a client's connection is held while its container is starting to listen, in seconds.
 PATIENCE = 10.0
@@ -39,6 +39,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
 MOST_RELAYED = 4096
 _BACKLOG = 1024
 _ACCEPTED_AT_ONE_GO = 64
+#: Characters of a host file that are passed on.
+_LONGEST_FILE = 16384
+#: Publishing without an address means all of the host's.
+_ANY = "0.0.0.0"  # noqa: S104
 #: Ports of one "published" answer, so that it fits a message.
 _PAGE = 128
 _REFUSED = frozenset(
@@ -95,7 +99,7 @@ class Publisher:
         except OSError as error:
             raise self._explain(error, host) from error
         port = listeners[0].getsockname()[1]
-        ip = "0.0.0.0" if host.ip == "" and len(listeners) == 1 else host.ip
+        ip = _ANY if host.ip == "" and len(listeners) == 1 else host.ip
         held = Published(owner, Address(ip, port, "tcp"), target)
         entry = _Port(held, listeners, self._loop.time())
         self._ports.append(entry)
@@ -118,7 +122,12 @@ class Publisher:
 
     def handlers(self) -> dict[str, Handler]:
         """The methods of the channel to the engine, for :class:`ChannelOutside`."""
-        return {"publish": self._serve_publish, "unpublish": self._serve_unpublish, "published": self._serve_published}
+        return {
+            "publish": self._serve_publish,
+            "unpublish": self._serve_unpublish,
+            "published": self._serve_published,
+            "host": _serve_host,
+        }
 
     async def _serve_publish(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
         held = await self.publish(str(params["owner"]), Address(*params["host"]), Address(*params["target"]))
@@ -135,7 +144,7 @@ class Publisher:
     # -- listening
 
     def _explain(self, error: OSError, host: Address) -> LabdockError:
-        where = f"{host.ip or '0.0.0.0'}:{host.port}"
+        where = f"{host.ip or _ANY}:{host.port}"
         if error.errno == errno.EADDRINUSE:
             holder = next((p.published for p in self._ports if p.published.host.port == host.port), None)
             return Conflict(
@@ -238,6 +247,18 @@ class Publisher:
         await relay(client, inside, self._pipes)
 
 
+async def _serve_host(params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
+    """The two files of the host that network.HostNetwork is read from; the engine parses them."""
+    found = []
+    for path in ("/proc/net/route", "/etc/resolv.conf"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as source:
+                found.append(source.read(_LONGEST_FILE))
+        except OSError:
+            found.append("")
+    return found, ()
+
+
 def _listen(host: Address) -> list[socket.socket]:
     """Listening sockets for *host*: one, or IPv4's and (where the host has it) IPv6's for "". Raises OSError."""
     if host.ip:
@@ -245,7 +266,7 @@ def _listen(host: Address) -> list[socket.socket]:
     # Port 0: the port that IPv4 gave may be taken in IPv6.
     attempts = 1 if host.port else 8
     for attempt in range(attempts):
-        first = _bind("0.0.0.0", host.port)
+        first = _bind(_ANY, host.port)
         try:
             return [first, _bind("::", first.getsockname()[1])]
         except OSError as error:
@@ -379,3 +400,10 @@ class ChannelOutside:
             found += [unpack(entry) for entry in page]
             if len(page) < _PAGE:
                 return tuple(found)
+
+    async def host(self) -> HostNetwork:
+        # Here and not in outer, which has no use for these rooms and no memory to spare.
+        from labdock.network import ipam, names
+
+        (routes, resolv), _ = await self._channel.call("host", seconds=30)
+        return HostNetwork(ipam.parse_routes(routes), names.search_of(resolv))

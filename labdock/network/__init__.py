@@ -24,6 +24,14 @@ class Published:
     target: Address
 
 
+@dataclass(frozen=True, slots=True)
+class HostNetwork:
+    """What the host's own network looks like: its ``routes`` ("ip/prefix", to avoid) and DNS ``search`` domains."""
+
+    routes: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+
+
 class Outside(Protocol):
     """What the engine asks of outer, over the channel. (A test has its own.)"""
 
@@ -35,6 +43,9 @@ class Outside(Protocol):
 
     async def published(self) -> tuple[Published, ...]:
         """What is held now, for the engine that comes back after a crash."""
+
+    async def host(self) -> HostNetwork:
+        """The host's network as it is now; the sandbox can't see it."""
 
 
 @dataclass(frozen=True, slots=True)
