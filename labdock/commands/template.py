@@ -125,7 +125,11 @@ def _pipeline(text: str) -> Eval:
         found = _TOKEN.match(text, position)
         if not found or found.end() == position:
             raise _bad(text, f"unexpected {text[position:]!r} in {{{{{text}}}}}")
-        tokens.append((str(found.lastgroup), found[found.lastgroup or 0]))
+        kind = str(found.lastgroup)
+        # `(index .Ports 0).HostPort` takes the parenthesis' field, `eq (len .A) .B` has two arguments.
+        if kind == "field" and found[kind][0] == "." and text[: found.start(kind)].endswith(")"):
+            kind = "chain"
+        tokens.append((kind, found[found.lastgroup or 0]))
         position = found.end()
     if not tokens:
         raise _bad(text, "missing value for command")
@@ -159,7 +163,7 @@ def _command(tokens: Tokens, piped: Eval | None, text: str) -> tuple[Eval, Token
     if piped is not None:
         arguments.append(piped)
     if function is None:
-        if len(arguments) != 1:
+        if len(arguments) != 1 or piped is not None:
             raise _bad(text, f"{{{{{text}}}}} is no command")
         return arguments[0], tokens
     call = FUNCTIONS[function]
@@ -179,7 +183,10 @@ def _operand(tokens: Tokens, text: str) -> tuple[Eval, Tokens]:
         inner, rest = _commands(rest, text)
         if not rest or rest[0][1] != ")":
             raise _bad(text, "unclosed left paren")
-        return inner, rest[1:]
+        rest = rest[1:]
+        while rest and rest[0][0] == "chain":
+            inner, rest = _chain(inner, rest[0][1]), rest[1:]
+        return inner, rest
     if kind == "text":
         literal = token[1:-1] if token[0] == "`" else msgspec.json.decode(token)
         return lambda dot, root: literal, rest
@@ -192,6 +199,11 @@ def _operand(tokens: Tokens, text: str) -> tuple[Eval, Tokens]:
     names = [name for name in token.removeprefix("$").split(".") if name]
     from_root = token.startswith("$")
     return lambda dot, root: _field(root if from_root else dot, names), rest
+
+
+def _chain(inner: Eval, token: str) -> Eval:
+    names = token.split(".")[1:]
+    return lambda dot, root: _field(inner(dot, root), names)
 
 
 def _field(value: Value, names: list[str]) -> Value:
