@@ -186,8 +186,6 @@ class Inner:
         self._engine = os.posix_spawn(
             command[0], command, self._environment, file_actions=inherit, setsigdef=[signal.SIGPIPE]
         )
-        # A failpoint is for one process: the engine that repairs what it left behind must get past it.
-        self._environment.pop("LABDOCK_FAILPOINT", None)
 
     def _reap(self) -> None:
         """SIGCHLD: the engine's end, or that of a process whose parent is gone (conmon forks twice)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import signal as signals
 import time
 from collections import OrderedDict
@@ -14,7 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, filters as filtering, views
+from labdock.engine import creation, views
+from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
@@ -48,6 +50,8 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class WaitResult:
+    """``error`` is for a wait that went wrong, never for what kept a container from starting."""
+
     code: int
     error: str | None = None
 
@@ -81,9 +85,7 @@ class Containers:
 
     # -- create and remove ------------------------------------------------------------------------
 
-    async def create(
-        self, request: CreateRequest, sent: Wire, name: str | None, platform: str | None
-    ) -> Created:
+    async def create(self, request: CreateRequest, sent: Wire, name: str | None, platform: str | None) -> Created:
         """Make a container of an image that is here. NoSuchImage, Conflict (name), InvalidRequest."""
         rooms = self._rooms
         if name:
@@ -120,10 +122,8 @@ class Containers:
         return Created(container, creation.warn(record.host, controllers=rooms.controllers))
 
     def _discard(self, container: str) -> None:
-        try:
+        with contextlib.suppress(NotFound):
             self._rooms.snapshotter.remove(container)
-        except NotFound:
-            pass
 
     async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
         """Remove a container that does not run, or with *force* kill it first. *link*: not supported."""
@@ -293,7 +293,7 @@ class Containers:
             future.set_result(grave)
             return future
         if condition == "not-running" and record.state.status not in ALIVE:
-            future.set_result(WaitResult(record.state.exit_code, record.state.error or None))
+            future.set_result(WaitResult(record.state.exit_code))
             return future
         live = self._supervisor.live(record.id)
         ended: asyncio.Future[ContainerRecord] = asyncio.get_running_loop().create_future()
@@ -421,7 +421,7 @@ class Containers:
 
 async def _result_of(ended: asyncio.Future[ContainerRecord]) -> WaitResult:
     record = await ended
-    return WaitResult(record.state.exit_code, record.state.error or None)
+    return WaitResult(record.state.exit_code)
 
 
 def _is_anonymous(volume: str) -> bool:

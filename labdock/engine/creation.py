@@ -82,9 +82,7 @@ def merge_config(request: CreateRequest, image: ImageConfig) -> ContainerConfig:
     # `--entrypoint ""` clears the image's entrypoint and its CMD (moby: daemon/commit.go merge).
     elif tuple(_words(entrypoint)) in ((), ("",)):
         entrypoint = ()
-    fields = {
-        name: getattr(request, name) for name in ContainerConfig.__struct_fields__ if hasattr(request, name)
-    }
+    fields = {name: getattr(request, name) for name in ContainerConfig.__struct_fields__ if hasattr(request, name)}
     fields.update(
         entrypoint=None if entrypoint is None else tuple(_words(entrypoint)),
         cmd=None if cmd is None else tuple(_words(cmd)),

@@ -45,9 +45,7 @@ class Events:
                 queue.put_nowait(event)
         return event
 
-    async def subscribe(
-        self, since_ns: int | None, until_ns: int | None, filters: Filters
-    ) -> AsyncIterator[Event]:
+    async def subscribe(self, since_ns: int | None, until_ns: int | None, filters: Filters) -> AsyncIterator[Event]:
         """Past events after *since_ns*, then those to come, until *until_ns*. Unavailable when the reader lags."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         past = [e for e in self._past if since_ns is not None and e.time_ns >= since_ns]

@@ -85,9 +85,7 @@ class Execs:
             found = matching[0]
         return found
 
-    async def start(
-        self, id: str, detach: bool, tty: bool | None, size: tuple[int, int] | None
-    ) -> Session | None:
+    async def start(self, id: str, detach: bool, tty: bool | None, size: tuple[int, int] | None) -> Session | None:
         """Run it; its streams, or None when detached. Conflict when it ran already.
 
         *tty* is how the client frames the stream; whether the program has a terminal was said at create.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
@@ -12,7 +12,10 @@ from labdock.errors import InvalidRequest
 Filters = Mapping[str, list[str]]
 
 _KNOWN = frozenset(
-    "ancestor before exited expose health id is-task isolation label label! name network publish since status volume".split()
+    (
+        "ancestor before exited expose health id is-task isolation label label! name network publish since status"
+        " volume"
+    ).split()
 )
 
 
@@ -44,13 +47,14 @@ def check(filters: Filters) -> None:
 
 def passes(record: ContainerRecord, filters: Filters) -> bool:
     """Whether *record* passes the filters that speak of it alone (not before, since, ancestor)."""
-    tests = {
+    tests: dict[str, Callable[[str], bool]] = {
         "id": lambda v: record.id.startswith(v),
         "name": lambda v: re.search(v, "/" + record.name) is not None or re.search(v, record.name) is not None,
         "status": lambda v: record.state.status == v,
         "exited": lambda v: record.state.status == Status.EXITED and record.state.exit_code == int(v),
-        "network": lambda v: record.network == v
-        or any(v == e.network or e.network_id.startswith(v) for e in record.endpoints),
+        "network": lambda v: (
+            record.network == v or any(v == e.network or e.network_id.startswith(v) for e in record.endpoints)
+        ),
         "volume": lambda v: any(v in (m.volume, m.target, m.source) for m in record.mounts),
         "publish": lambda v: any(p.split("/")[0] == v.split("/")[0] for p in record.ports),
         "expose": lambda v: any(

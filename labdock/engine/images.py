@@ -8,7 +8,7 @@ import queue
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -18,10 +18,9 @@ from labdock.engine.filters import has_labels
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE
 from labdock.errors import InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
-from labdock.images import archive, bootstrap, bundled
+from labdock.images import archive, bundled
 from labdock.images.catalog import Image, Images
 from labdock.images.references import parse_reference
-from labdock.schema.ids import short_id
 
 Wire = dict[str, Any]
 OnLine = Callable[[Wire], None]

@@ -84,7 +84,8 @@ def parse_mount(request: MountRequest) -> MountPoint:
     if request.type == "bind":
         if not request.source.startswith("/"):
             raise InvalidRequest(
-                f"invalid mount config for type \"bind\": invalid mount path: '{request.source}' mount path must be absolute"
+                f"invalid mount config for type \"bind\": invalid mount path: '{request.source}' "
+                "mount path must be absolute"
             )
         propagation = (request.bind_options or {}).get("Propagation")
         return MountPoint(

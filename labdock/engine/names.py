@@ -16,10 +16,10 @@ _FIRST = (
     "rosy sandy sharp silver sleek smooth snug solid sound steady still sunny sweet swift tidy upbeat vivid warm wise"
 ).split()
 _SECOND = (
-    "anchor barge beacon bollard boom bow bridge buoy cable canal canvas capstan cargo channel chart cleat coast compass "
-    "cove crane crate current deck dock dredger ferry fleet gangway gull halyard harbor hatch helm hull island jetty keel "
-    "lagoon lantern ledge lighthouse lock mast mooring oar pier pilot pontoon port quay raft rope rudder sail shore spar "
-    "tide tiller tug voyage wharf winch"
+    "anchor barge beacon bollard boom bow bridge buoy cable canal canvas capstan cargo channel chart "
+    "cleat coast compass cove crane crate current deck dock dredger ferry fleet gangway gull halyard "
+    "harbor hatch helm hull island jetty keel lagoon lantern ledge lighthouse lock mast mooring oar pier "
+    "pilot pontoon port quay raft rope rudder sail shore spar tide tiller tug voyage wharf winch "
 ).split()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from labdock.engine import Engine
@@ -30,7 +31,7 @@ from labdock.store.content import ContentStore
 from labdock.store.intents import Intents
 from labdock.store.leases import Leases
 from labdock.store.metadata import Database
-from labdock.store.snapshots.drivers import open_snapshotter
+from labdock.store.snapshots import open_snapshotter
 
 
 async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
@@ -77,8 +78,8 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         containers=containers,
         execs=Execs(ledger, driver, stage, supervisor),
         images=image_service,
-        builds=Builds(database, images, image_service, snapshotter, content, runner, events, paths),
-        networks=NetworkService(networks, ledger, events),
+        builds=Builds(database, images, image_service, snapshotter, content, runner, events, paths.data / "builds"),
+        networks=NetworkService(networks, ledger),
         volumes=volumes,
         system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter),
         events=events,
@@ -87,8 +88,8 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     )
 
 
-def users_of(ledger: Ledger):  # type: ignore[no-untyped-def]
-    """Which containers mount a volume."""
+def users_of(ledger: Ledger) -> Callable[[str], list[str]]:
+    """Gives the function that names the containers which mount a volume."""
     return lambda volume: [r.id for r in ledger if any(m.volume == volume for m in r.mounts)]
 
 

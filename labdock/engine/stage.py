@@ -35,6 +35,10 @@ Wire = dict[str, Any]
 Ports = dict[str, tuple[PortBinding, ...]]
 
 
+#: IpcMode words that mean a namespace of the container's own.
+_OWN_IPC = {"": "private", "shareable": "private", "none": "private"}
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """The parts of the Plan that a container's spec depends on."""
@@ -227,7 +231,7 @@ class Stage:
             shm_size=host.shm_size or 64 << 20,
             network=netns,
             pid=host.pid_mode or "private",
-            ipc={"": "private", "shareable": "private", "none": "private"}.get(host.ipc_mode or "", host.ipc_mode or ""),
+            ipc=_OWN_IPC.get(host.ipc_mode or "", host.ipc_mode or ""),
             uts=host.uts_mode or "private",
             cgroup=host.cgroupns_mode or "private",
             cgroup_mount=machine.cgroup_mount,
@@ -349,4 +353,3 @@ def _security(host: HostConfig, machine: Machine) -> _Security:
         elif key not in ("label", "apparmor", "systempaths", "writable-cgroups"):
             raise InvalidRequest(f'invalid --security-opt 2: "{option}"')
     return _Security(no_new_privileges, seccomp)
-

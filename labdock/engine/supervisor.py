@@ -242,7 +242,7 @@ class Supervisor:
         return self._ledger.put(record.evolve(status=Status.EXITED, by_user=True))
 
     async def stop(self, container: str, timeout: float | None, number: int) -> bool:  # noqa: ASYNC109
-        """Signal *container* with *number*, and with SIGKILL after *timeout* seconds (None: never). False: not running."""
+        """Signal *container* with *number*, then SIGKILL after *timeout* seconds (None: never). False: not running."""
         record = self._ledger.get(container)
         if record.state.status == Status.RESTARTING:
             self.cancel_restart(record)

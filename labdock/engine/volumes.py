@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import os
 import shutil
 import time
@@ -30,9 +31,7 @@ UsersOf = Callable[[str], list[str]]
 class Volumes:
     """All volumes. *users_of* names the containers that mount a volume."""
 
-    def __init__(
-        self, database: Database, intents: Intents, folder: Path, events: Events, users_of: UsersOf
-    ) -> None:
+    def __init__(self, database: Database, intents: Intents, folder: Path, events: Events, users_of: UsersOf) -> None:
         self.folder = folder
         self._database = database
         self._records = database.records("volumes", VolumeRecord)
@@ -66,7 +65,8 @@ class Volumes:
 
     def ensure(self, name: str, *, anonymous: bool = False) -> VolumeRecord:
         """The volume *name*, made when it is not there."""
-        return self._records.get(name) or self._make(VolumeRecord(name=name, created=time.time_ns(), anonymous=anonymous))
+        known = self._records.get(name)
+        return known or self._make(VolumeRecord(name=name, created=time.time_ns(), anonymous=anonymous))
 
     def _make(self, record: VolumeRecord) -> VolumeRecord:
         intent = self._intents.begin("volume.create", record.name)
@@ -81,9 +81,7 @@ class Volumes:
         self._events.emit("volume", "create", record.name, {"driver": record.driver})
         return record
 
-    async def create(
-        self, name: str | None, driver: str, options: dict[str, str], labels: dict[str, str]
-    ) -> Wire:
+    async def create(self, name: str | None, driver: str, options: dict[str, str], labels: dict[str, str]) -> Wire:
         """``POST /volumes/create``. An existing volume of that name is given back."""
         if driver not in ("", "local"):
             raise Unsupported(f"volume driver {driver!r} is not supported yet", hint="use the local driver")
@@ -100,14 +98,14 @@ class Volumes:
     def inspect(self, name: str) -> Wire:
         return self._show(self.get(name))
 
-    def list(self, filters: dict[str, list[str]]) -> Wire:
+    def list(self, filters: dict[str, builtins.list[str]]) -> Wire:
         """``GET /volumes``. Filters: name, label, dangling, driver."""
         unknown = set(filters) - {"name", "label", "label!", "dangling", "driver"}
         if unknown:
             raise InvalidRequest(f"invalid filter '{sorted(unknown)[0]}'")
         return {"Volumes": [self._show(r) for r in self._records.all() if self._passes(r, filters)], "Warnings": None}
 
-    def _passes(self, record: VolumeRecord, filters: dict[str, list[str]]) -> bool:
+    def _passes(self, record: VolumeRecord, filters: dict[str, builtins.list[str]]) -> bool:
         if (names := filters.get("name")) and not any(name in record.name for name in names):
             return False
         if not has_labels(record.labels, filters):
@@ -144,11 +142,11 @@ class Volumes:
             if record is not None and record.anonymous and not self._users_of(record.name):
                 await self._drop(record.name)
 
-    async def prune(self, filters: dict[str, list[str]]) -> Wire:
+    async def prune(self, filters: dict[str, builtins.list[str]]) -> Wire:
         """Unused anonymous volumes; all unused ones with the filter ``all=true``."""
         everything = (filters.get("all") or ["false"])[0].lower() in ("1", "true")
         gone, freed = [], 0
-        for record in list(self._records.all()):
+        for record in self._records.all():
             if self._users_of(record.name) or not (everything or record.anonymous):
                 continue
             if not has_labels(record.labels, filters):
@@ -196,7 +194,7 @@ class Volumes:
             "Scope": "local",
         }
 
-    def measure(self) -> list[Wire]:
+    def measure(self) -> builtins.list[Wire]:
         """For ``/system/df``: every volume with its size in bytes and how many containers use it. Blocks."""
         return [
             self._show(r)

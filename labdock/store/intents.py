@@ -4,8 +4,9 @@ The order is *intent, act, fact*: :meth:`Intents.begin` commits the intent; then
 writes the fact and calls :meth:`Intent.done`. Whoever finds an open intent at the start looks at what is
 really there and decides; an act may have happened or not.
 
-Fault tests set ``LABDOCK_FAILPOINT`` to ``recorded:ACTION`` (the process kills itself right after that intent
-is on disk) or ``acted:ACTION`` (right before the fact is written).
+Fault tests set ``LABDOCK_FAILPOINTS`` to a folder: a file in it called ``recorded:ACTION`` makes the process kill
+itself right after such an intent is on disk, ``acted:ACTION`` right before the fact is written. The file goes first,
+so the next process lives.
 """
 
 from __future__ import annotations
@@ -76,6 +77,12 @@ def _read(detail: object) -> dict[str, Any]:
 
 
 def fail_at(point: str) -> None:
-    """Die by SIGKILL when the environment names *point*, as a power cut would have it."""
-    if os.environ.get("LABDOCK_FAILPOINT") == point:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """Die by SIGKILL when *point* is armed, as a power cut would have it."""
+    folder = os.environ.get("LABDOCK_FAILPOINTS")
+    if folder is None:
+        return
+    try:
+        os.unlink(os.path.join(folder, point))
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -164,9 +164,10 @@ def test_an_intent_cannot_begin_inside_a_transaction(db: Database) -> None:
 
 @pytest.mark.parametrize("point", ["recorded:start", "acted:start"])
 def test_failpoints_kill_and_the_intent_is_found_again(tmp_path: Path, point: str) -> None:
+    (tmp_path / point).touch()
     pid = os.fork()
     if pid == 0:
-        os.environ["LABDOCK_FAILPOINT"] = point
+        os.environ["LABDOCK_FAILPOINTS"] = str(tmp_path)
         child = Database(tmp_path / "x.db")
         begun = Intents(child).begin("start", "abc")
         with child.transaction():
@@ -175,6 +176,7 @@ def test_failpoints_kill_and_the_intent_is_found_again(tmp_path: Path, point: st
         os._exit(0)
     _, status = os.waitpid(pid, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
+    assert not (tmp_path / point).exists()
     again = Database(tmp_path / "x.db")
     assert [(i.action, i.subject) for i in Intents(again).open()] == [("start", "abc")]
     assert again.records("things", Thing).get("abc") is None
