@@ -63,11 +63,11 @@ def _line(view: BuildView, event: AnyBuildEvent, dim: Callable[[str], str]) -> s
         case build.StepDone() if step and step.state == "done":
             return dim(f"  {step_note(step, now)}")
         case build.BuildNotice():
-            return f"note: {event.text}"
+            return f"note: {printable(event.text)}"
         case build.BuildDone():
-            return view.headline(now)
+            return printable(view.headline(now))
         case build.BuildFailed():
-            return "\n".join(part for part in (excerpt_text(view), view.headline(now)) if part)
+            return "\n".join(part for part in (excerpt_text(view), printable(view.headline(now))) if part)
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ KEPT_LINES = 500
 KEPT_WIDTH = 1_000
 #: What a folded log shows while the build runs; updates carry it each time.
 SHOWN_LIVE = 40
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class BuildError(LabdockError):
@@ -54,7 +56,7 @@ class Step:
                 part = self.log.pop() + part
             elif len(self.log) == KEPT_LINES:
                 self.dropped += 1
-            self.log.append(part.rstrip("\r").rpartition("\r")[2][:KEPT_WIDTH])
+            self.log.append(_COLOURS.sub("", part).rstrip("\r").rpartition("\r")[2][:KEPT_WIDTH])
             self.open_line = True
 
 
@@ -168,11 +170,13 @@ def step_note(step: Step, now: float) -> str:
 
 def excerpt_text(view: BuildView) -> str:
     """The failing lines, marked underneath with ^^^; "" when they are unknown."""
+    from labdock.commands.results import printable
+
     found = view.excerpt()
     width = max((len(str(number)) for number, *_ in found), default=0)
     lines = []
     for number, text, start, end in found:
-        lines.append(f"  {number:>{width}} | {text}")
+        lines.append(f"  {number:>{width}} | {printable(text)}")
         lines.append(f"  {'':>{width}} | {' ' * start}{'^' * max(end - start, 1)}")
     return "\n".join(lines)
 
@@ -186,8 +190,8 @@ def as_text(view: BuildView, now: float) -> str:
         lines.append(f"{printable(step_title(step))}  ({step_note(step, now)})")
         if step.state in ("failed", "running", "stopped"):
             lines += [f"    {printable(line)}" for line in list(step.log)[-SHOWN_LIVE:]]
-    lines += [f"note: {notice}" for notice in view.notices]
-    lines += [part for part in (excerpt_text(view), view.headline(now)) if part]
+    lines += [f"note: {printable(notice)}" for notice in view.notices]
+    lines += [part for part in (excerpt_text(view), printable(view.headline(now))) if part]
     return "\n".join(lines)
 
 

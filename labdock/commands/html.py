@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from html import escape as _escape
+
+from labdock.commands.results import printable
 
 LINE = "1px solid rgba(128,128,128,.35)"
 FAINT = "opacity:.7"
 MONO = "font-family:monospace;font-size:90%"
 GOOD, BAD, BUSY = "#2e9e4f", "#d64541", "#3a7bd5"
 
-__all__ = ["escape"]
+
+def escape(text: str) -> str:
+    """*text* as HTML text or attribute; control characters but line ends and tabs are made visible."""
+    if not text.isprintable():
+        text = "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+    return _escape(text)
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:

@@ -65,6 +65,8 @@ def container_row(container: ContainerSummary, *, whole: bool) -> dict[str, Any]
     """The fields of a line, by the names that ``--format`` knows."""
     command_text = container.command if whole else units.elide(container.command, 20)
     mounts = [str(m.get("Name") or m.get("Source") or "") for m in container.raw.get("Mounts") or ()]
+    # A name with a second slash is another container's link to this one.
+    names = [name.lstrip("/") for name in container.names if name.count("/") < 2] or [container.name]
     networks = (container.raw.get("NetworkSettings") or {}).get("Networks") or {}
     return {
         "ID": mark_short(container.id, whole=whole),
@@ -76,7 +78,7 @@ def container_row(container: ContainerSummary, *, whole: bool) -> dict[str, Any]
         "State": container.state,
         "Status": container.status,
         "Size": f"{units.size(container.size_rw, 3)} (virtual {units.size(container.size_root_fs, 3)})",
-        "Names": ",".join(name.lstrip("/") for name in container.names if name.count("/") < 2),
+        "Names": ",".join(names),
         "Labels": ",".join(f"{name}={value}" for name, value in sorted(container.labels.items())),
         "Mounts": ",".join(mounts if whole else [units.elide(mount, 15) for mount in mounts]),
         "Networks": ",".join(sorted(networks)),

@@ -94,7 +94,12 @@ class Records(Result, Generic[T], Sequence[T]):
                 special = self._cell(field, row) if self._cell else None
                 values.append(html.escape(str(row[field])) if special is None else special)
             rows.append(values)
-        return html.table([title.capitalize() for title, _ in self.columns], rows)
+        return html.table([_heading(title) for title, _ in self.columns], rows)
+
+
+def _heading(title: str) -> str:
+    """``Image ID`` for ``IMAGE ID``."""
+    return title.capitalize().replace(" id", " ID") if title.isupper() and len(title) > 3 else title
 
 
 def align(lines: Sequence[Sequence[str]], gap: int = 3) -> str:

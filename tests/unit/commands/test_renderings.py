@@ -1,0 +1,232 @@
+"""Whole outputs, terminal and notebook, held against files in ``golden/``. Hostile names never become markup.
+
+``LABDOCK_WRITE_GOLDENS=1 pytest tests/unit/commands/test_renderings.py`` writes them anew; look at the difference.
+"""
+
+from __future__ import annotations
+
+import html.parser
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labdock.client import Client
+from labdock.client.results import Image, result
+from labdock.client.scripted import Reply, Script, ScriptedTransport
+from labdock.commands import run
+from labdock.commands.build_view import BuildView, as_html, as_text
+from labdock.commands.cards import ImageCard
+from labdock.commands.results import Result
+from labdock.notebook.face import NotebookFace
+from labdock.schema import build
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW = 1_800_000_000
+EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(2)>\x1b[31m'
+ID, OTHER = "ab" * 32, "cd" * 32
+CONTAINERS = [
+    {
+        "Id": ID,
+        "Names": ["/web"],
+        "Image": "hello-web",
+        "ImageID": f"sha256:{OTHER}",
+        "Command": "httpd -f -v -p 80 -h /www",
+        "Created": NOW - 70,
+        "Ports": [
+            {"IP": "127.0.0.1", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+            {"IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+            {"PrivatePort": 443, "Type": "tcp"},
+        ],
+        "Labels": {"a": "1"},
+        "State": "running",
+        "Status": "Up About a minute",
+        "Mounts": [{"Name": "data", "Driver": "local"}],
+        "NetworkSettings": {"Networks": {"bridge": {}}},
+    },
+    {
+        "Id": OTHER,
+        "Names": ["/x" + EVIL],
+        "Image": EVIL,
+        "Command": EVIL,
+        "Created": NOW - 7200,
+        "State": "exited",
+        "Status": EVIL,
+        "Labels": {EVIL: EVIL},
+    },
+]
+IMAGES = [
+    {
+        "Id": f"sha256:{ID}",
+        "RepoTags": ["busybox:latest", "localhost:5000/bb:1"],
+        "Created": NOW - 86400 * 3,
+        "Size": 4260000,
+    },
+    {"Id": f"sha256:{OTHER}", "RepoTags": None, "Created": NOW - 40, "Size": 12},
+]
+SCRIPT = (
+    Script()
+    .on("GET", "/containers/json", Reply(json=CONTAINERS))
+    .on("GET", "/images/json", Reply(json=IMAGES))
+    .on("GET", "/networks", Reply(json=[{"Id": ID, "Name": "bridge", "Driver": "bridge", "Scope": "local"}]))
+    .on("GET", "/volumes", Reply(json={"Volumes": [{"Name": "data", "Driver": "local", "Mountpoint": "/v/data"}]}))
+    .on(
+        "GET", "/containers/web/top", Reply(json={"Titles": ["PID", "CMD"], "Processes": [["1", "httpd"], ["7", EVIL]]})
+    )
+    .on(
+        "GET",
+        "/images/app/history",
+        Reply(json=[{"Id": "<missing>", "Created": NOW - 5, "CreatedBy": "RUN x", "Size": 5}]),
+    )
+    .on("GET", "/containers/web/json", Reply(json={"Id": ID, "Name": "/web", "Config": {"Labels": {"l": EVIL}}}))
+    .on(
+        "GET",
+        "/system/df",
+        Reply(
+            json={
+                "LayersSize": 4260000,
+                "Images": [{"Containers": 1}],
+                "Containers": [],
+                "Volumes": [],
+                "BuildCache": [],
+            }
+        ),
+    )
+)
+
+
+def ask(*words: str) -> Result:
+    found = run(words, NotebookFace(client=Client(ScriptedTransport(SCRIPT))))
+    assert found is not None
+    return found
+
+
+def view(*events: build.AnyBuildEvent, source: str | None = None) -> Result:
+    made = BuildView("Building app", source, first_line=2)
+    for seconds, event in enumerate(events):
+        made.apply(event, float(seconds))
+    return Shown(made)
+
+
+class Shown(Result):
+    def __init__(self, made: BuildView) -> None:
+        self._made = made
+
+    def __str__(self) -> str:
+        return as_text(self._made, 9.0)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._made, 9.0)
+
+
+FROM = build.StepStarted(step=1, total=2, text="FROM busybox", line=1)
+RUN = build.StepStarted(step=2, total=2, text=f"RUN {EVIL}", line=2)
+SOURCE = f"FROM busybox\nRUN {EVIL}"
+CASES: dict[str, Callable[[], Result]] = {
+    "ps": lambda: ask("ps", "-a"),
+    "ps-sizes": lambda: ask("ps", "-s"),
+    "ps-quiet": lambda: ask("ps", "-q"),
+    "ps-format": lambda: ask("ps", "--format", r"{{.Names}}\t{{.Ports}}"),
+    "ps-table": lambda: ask("ps", "--format", r"table {{.ID}}\t{{.CreatedAt}}\t{{.Labels}}"),
+    "ps-json": lambda: ask("ps", "--format", "json"),
+    "images": lambda: ask("images"),
+    "images-quiet": lambda: ask("images", "-q", "--no-trunc"),
+    "history": lambda: ask("history", "app"),
+    "networks": lambda: ask("network", "ls"),
+    "volumes": lambda: ask("volume", "ls"),
+    "top": lambda: ask("top", "web"),
+    "df": lambda: ask("system", "df"),
+    "inspect": lambda: ask("inspect", "web"),
+    "inspect-format": lambda: ask("inspect", "-f", "{{.Name}} {{json .Config.Labels}}", "web"),
+    "image-card": lambda: ImageCard(result(Image, {"Id": f"sha256:{ID}", "RepoTags": [EVIL], "Size": 4260000})),
+    "build-running": lambda: view(
+        FROM,
+        build.StepCached(step=1),
+        build.StepDone(step=1, state="s1", seconds=0.0),
+        RUN,
+        build.StepOutput(step=2, stream="stdout", text=f"10%\r20%\r{EVIL}\nhalf"),
+        source=SOURCE,
+    ),
+    "build-done": lambda: view(
+        FROM,
+        build.StepCached(step=1),
+        RUN,
+        build.StepDone(step=2, state="s2", seconds=1.25, size=4260000),
+        build.BuildNotice(text=f"unused argument {EVIL}"),
+        build.BuildDone(image=f"sha256:{ID}", names=(f"app:{EVIL}",), seconds=1.5),
+        source=SOURCE,
+    ),
+    "build-failed": lambda: view(
+        FROM,
+        RUN,
+        build.StepOutput(step=2, stream="stderr", text=f"{EVIL}: not found\n"),
+        build.BuildFailed(message="it failed", step=2, line=2, end_line=2, column=4, end_column=8, exit_code=127),
+        source=SOURCE,
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: float(NOW))
+    monkeypatch.delenv("JUPYTERHUB_SERVICE_PREFIX", raising=False)
+
+
+def hold(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("LABDOCK_WRITE_GOLDENS"):
+        GOLDEN.mkdir(exist_ok=True)
+        path.write_text(text + "\n")
+    assert text + "\n" == path.read_text()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_terminal(name: str) -> None:
+    text = str(CASES[name]())
+    hold(f"{name}.txt", text)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_notebook(name: str) -> None:
+    shown: Any = CASES[name]()
+    text = shown._repr_html_()
+    hold(f"{name}.html", text)
+    assert shown._repr_mimebundle_() == {"text/plain": str(shown), "text/html": text}
+    assert Elements(text).suspicious == []
+
+
+class Elements(html.parser.HTMLParser):
+    """What the HTML would do: elements and attributes that results never have."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.suspicious: list[str] = []
+        self.depth = 0
+        self.feed(text)
+        self.close()
+        if self.depth:
+            self.suspicious.append("elements are left open")
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.depth += 1
+        if tag in ("script", "img", "iframe", "style", "object", "link"):
+            self.suspicious.append(tag)
+        self.suspicious += [name for name, _ in attributes if name.startswith("on")]
+        links = [value or "" for name, value in attributes if name == "href"]
+        self.suspicious += [link for link in links if not link.startswith(("http://localhost:", "/"))]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.depth -= 1
+
+
+def test_terminals_get_no_escape_sequences_in_tables() -> None:
+    for name in ("ps", "ps-sizes", "top", "images", "build-running", "build-failed", "build-done"):
+        assert "\x1b" not in str(CASES[name]()), name
+
+
+def test_behind_a_hub_ports_are_reached_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
+    assert 'href="/user/me/proxy/8080/"' in (ask("ps")._repr_html_() or "")
