@@ -66,15 +66,9 @@ def _mount(item: Mount, target: str) -> None:
 
 def _mount_relative(item: Mount, target: str) -> None:
     """Mount with paths relative to the folder that holds them all, so that many layers fit into one page."""
-    words = dict(option.partition("=")[::2] for option in item.options)
-    paths = {name: _COLON.split(words[name]) for name in ("lowerdir", "upperdir", "workdir") if name in words}
-    base = os.path.commonpath([path for several in paths.values() for path in several])
-    for name, several in paths.items():
-        words[name] = ":".join(path[len(base) + 1 :] for path in several)
-    options = tuple(f"{name}={value}" if value else name for name, value in words.items())
+    folder, options = _relate(item.options)
     if len(",".join(options)) > _MOST_DATA:
-        raise SystemFailure(f"mounting on {target}: {len(paths['lowerdir'])} layers are more than one mount takes")
-    folder = re.sub(r"\\(.)", r"\1", base)
+        raise SystemFailure(f"mounting on {target}: the layers are more than one mount takes")
     failures: list[OSError] = []
 
     def run() -> None:
@@ -94,14 +88,27 @@ def _mount_relative(item: Mount, target: str) -> None:
         raise failures[0]
 
 
+def _relate(options: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The folder that holds all layers of overlay's *options*, and the options with paths relative to it."""
+    words = dict(option.partition("=")[::2] for option in options)
+    paths = {name: _COLON.split(words[name]) for name in ("lowerdir", "upperdir", "workdir") if name in words}
+    base = os.path.commonpath([path for several in paths.values() for path in several])
+    for name, several in paths.items():
+        words[name] = ":".join(path[len(base) + 1 :] for path in several)
+    related = tuple(f"{name}={value}" if value else name for name, value in words.items())
+    return re.sub(r"\\(.)", r"\1", base), related
+
+
 def _run_fuse(item: Mount, target: str) -> None:
     """*item*'s source is the program; it serves the mount until that is unmounted."""
-    command = [item.source, "-o", ",".join(item.options), target]
+    # quirk: the program knows no escapes in paths, so it is started where the layers are.
+    folder, options = _relate(item.options)
+    command = [item.source, "-o", ",".join(options), os.path.abspath(target)]
     # quirk: the program goes on in the background with the stderr it was given; a pipe would never end.
     with tempfile.TemporaryFile() as said:
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False, timeout=30, cwd="/"
+                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False, timeout=30, cwd=folder
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SystemFailure(f"mounting with {item.source}: {error}") from error

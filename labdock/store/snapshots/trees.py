@@ -149,11 +149,20 @@ class _Comparison:
     def __init__(self, below: int, above: int, result: int, since_ns: int) -> None:
         self._below, self._above, self._result, self._since = below, above, result, since_ns
         self._made: set[bytes] = {b""}
+        # Names of files with several, by inode: those that are as before, and whether one of them is new.
+        self._twins: dict[int, list[tuple[bytes, bytes]]] = {}
+        self._split: set[int] = set()
 
     def run(self) -> None:
         pending = [(b"", True)]
         while pending:
             pending += self._folder(*pending.pop())
+        for inode in self._split:
+            # One of its names changed: in the layer they must all be there to stay one file.
+            for path, name in self._twins.get(inode, ()):
+                fd = open_folder(self._above, path, links=False)
+                self._link(fd, path, name)
+                os.close(fd)
         # Deepest first: filling a folder changes its time.
         for path in sorted(self._made, reverse=True):
             _copy_look(self._above, self._result, path)
@@ -177,6 +186,9 @@ class _Comparison:
                     inner.append((whole, before is not None and stat.S_ISDIR(before.st_mode)))
                 elif not same:
                     self._link(new, path, name)
+                    self._split.add(found.st_ino)
+                elif found.st_nlink > 1:
+                    self._twins.setdefault(found.st_ino, []).append((path, name))
             for name in sorted(olds.difference(names)):
                 self._white_out(path, name)
         finally:
