@@ -26,8 +26,19 @@ def setns(fd: int, kind: int = 0) -> None:
     libc.call("setns", ctypes.c_int(fd), ctypes.c_int(kind), subject=f"fd {fd}")
 
 
+#: setgroups, setresgid, setresuid (asm/unistd.h).
+_SYS_SET_IDS = {"x86_64": (116, 119, 117), "aarch64": (159, 149, 147)}[os.uname().machine]
+
+
 def become_root() -> None:
-    """Take uid, gid 0 and no supplementary groups inside a fresh, mapped user namespace."""
-    os.setgroups([])
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
+    """Take uid, gid 0 and no supplementary groups inside a fresh, mapped user namespace.
+
+    For a process that forks.fork_into made: only the calling thread changes.
+    """
+    # quirk: glibc's own wrappers make every thread it knows of follow and wait for them (man 7 nptl); after a raw
+    # clone it still knows the parent's threads, which are not here: os.setresgid() would never return.
+    groups, gids, uids = _SYS_SET_IDS
+    zero = ctypes.c_long(0)
+    libc.syscall(groups, ctypes.c_size_t(0), None, subject="groups")
+    libc.syscall(gids, zero, zero, zero, subject="gid 0")
+    libc.syscall(uids, zero, zero, zero, subject="uid 0")
