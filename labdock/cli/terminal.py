@@ -49,9 +49,14 @@ class Terminal:
             self.write("stderr", f"{text}\n".encode("utf-8", "backslashreplace"))
 
     def show_error(self, error: LabdockError) -> None:
-        """The message, a blank line, the hint."""
+        """The message, a blank line, the hint; without control characters from elsewhere."""
+        from labdock.commands.results import printable
+
+        def clean(text: str) -> str:
+            return "\n".join(map(printable, text.split("\n")))
+
         label = f"{RED}Error:{PLAIN}" if self._colours else "Error:"
-        self.say(f"{label} {error.message}" + (f"\n\nhint: {error.hint}" if error.hint else ""))
+        self.say(f"{label} {clean(error.message)}" + (f"\n\nhint: {clean(error.hint)}" if error.hint else ""))
 
     @cached_property
     def _colours(self) -> bool:

@@ -79,6 +79,8 @@ def _run(face: Face, image: str, command: tuple[str, ...], options: dict[str, An
 
 
 def _run_failure(error: LabdockError) -> LabdockError:
+    if hasattr(error, "exit_code"):
+        return error
     words = error.message.lower()
     if any(part in words for part in ("executable file not found", "no such file or directory", "not found in $path")):
         return RunFailed(error, 127 if not isinstance(error, NoSuchImage) else 125)

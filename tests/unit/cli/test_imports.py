@@ -1,0 +1,51 @@
+"""What a command costs before it does anything: as a ratio to a known import, and in what it does not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def wall(code: str, runs: int = 7) -> float:
+    """Seconds of the quickest of some runs of an interpreter with *code*."""
+    found = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def loaded(code: str) -> set[str]:
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return set(shown.stdout.split())
+
+
+RUN = "import labdock.cli.terminal, labdock.cli.signals, labdock.client.containers, labdock.commands.conversation\n"
+RUN += "import labdock.commands.dispatch, labdock.commands.running, labdock.client.engine"
+
+
+def test_importing_labdock_loads_none_of_its_rooms() -> None:
+    assert {name for name in loaded("import labdock") if name.startswith("labdock")} == {"labdock"}
+
+
+@pytest.mark.parametrize(
+    "heavy", ["httpx", "aiohttp", "rich", "asyncio", "http.client", "ssl", "email", "subprocess", "tarfile", "IPython"]
+)
+def test_running_a_container_does_without(heavy: str) -> None:
+    assert heavy not in loaded(RUN)
+
+
+def test_running_a_container_costs_less_than_importing_an_http_library() -> None:
+    bare = wall("pass")
+    assert wall(RUN) - bare < 0.75 * (wall("import httpx") - bare)
+
+
+def test_help_imports_no_command() -> None:
+    code = "from labdock.cli import execute\nexecute(['--help'])"
+    assert not {"labdock.commands.running", "labdock.client.containers", "labdock.schema.container"} & loaded(code)
