@@ -35,7 +35,6 @@ SCENARIOS: dict[str, list[Line]] = {
         ("run --rm busybox echo hi", 0, r"^hi\n$", None),
         ("run --rm busybox sh -c 'echo out; echo err >&2'", 0, r"^out\n$", r"^err\n$"),
         ("run --rm busybox sh -c 'exit 7'", 7, None, None),
-        ("run --rm busybox sh -c 'kill -9 $$'", 137, None, None),
         ("run --rm busybox true", 0, None, None),
         ("ps -aq", 0, None, None),
     ],
@@ -48,7 +47,7 @@ SCENARIOS: dict[str, list[Line]] = {
         ("run --rm -u 1000:1001 busybox id", 0, r"^uid=1000 gid=1001", None),
         ("run --rm --entrypoint echo busybox hi", 0, r"^hi\n$", None),
         ("run --rm --read-only busybox touch /x", 1, None, r"Read-only file system"),
-        ("run --rm --tmpfs /t busybox sh -c 'grep /t /proc/mounts'", 0, r"^tmpfs /t tmpfs", None),
+        ("run --rm --tmpfs /t busybox sh -c 'grep \" /t \" /proc/mounts'", 0, r"^tmpfs /t tmpfs", None),
         ("run --rm --add-host me:10.1.2.3 busybox cat /etc/hosts", 0, r"(?m)^10\.1\.2\.3\s+me$", None),
         ("run --rm --network none busybox sh -c 'ls /sys/class/net'", 0, r"^lo\n$", None),
         ("run --rm busybox sh -c 'ip -o -4 addr show eth0'", 0, r"inet 172\.\d+\.\d+\.\d+/16", None),
@@ -89,16 +88,19 @@ SCENARIOS: dict[str, list[Line]] = {
         ("rm job", 0, r"^job\n$", None),
     ],
     "signals": [
-        ("run -d --name t busybox sh -c 'trap \"echo got; exit 5\" TERM; while :; do sleep 0.1; done'", 0, ID, None),
-        ("stop t", 0, r"^t\n$", None),
-        ("inspect -f {{.State.ExitCode}} t", 0, r"^5\n$", None),
-        ("logs t", 0, r"^got\n$", None),
-        ("kill t", 1, None, r"is not running"),
-        ("run -d --name u busybox sh -c 'trap \"echo usr\" USR1; while :; do sleep 0.1; done'", 0, ID, None),
-        ("kill -s USR1 u", 0, r"^u\n$", None),
-        ("kill -s NOSUCH u", 1, None, r"(?i)invalid signal: NOSUCH"),
-        ("kill u", 0, r"^u\n$", None),
-        ("logs u", 0, r"^usr\n$", None),
+        ("run -d --name tt busybox sh -c 'trap \"echo got; exit 5\" TERM; touch /up; while :; do sleep 0.1; done'", 0, ID, None),
+        ("exec tt sh -c 'until [ -e /up ]; do sleep 0.05; done'", 0, None, None),
+        ("stop tt", 0, r"^tt\n$", None),
+        ("inspect -f {{.State.ExitCode}} tt", 0, r"^5\n$", None),
+        ("logs tt", 0, r"^got\n$", None),
+        ("kill tt", 1, None, r"is not running"),
+        ("run -d --name uu busybox sh -c 'trap \"echo usr; touch /got\" USR1; touch /up; while :; do sleep 0.1; done'", 0, ID, None),
+        ("exec uu sh -c 'until [ -e /up ]; do sleep 0.05; done'", 0, None, None),
+        ("kill -s USR1 uu", 0, r"^uu\n$", None),
+        ("exec uu sh -c 'until [ -e /got ]; do sleep 0.05; done'", 0, None, None),
+        ("kill -s NOSUCH uu", 1, None, r"(?i)invalid signal: NOSUCH"),
+        ("kill uu", 0, r"^uu\n$", None),
+        ("logs uu", 0, r"^usr\n$", None),
     ],
     "ps filters and formats": [
         ("run -d --name one --label team=red busybox sleep 60", 0, ID, None),
@@ -114,34 +116,34 @@ SCENARIOS: dict[str, list[Line]] = {
         ("ps --format '{{.ID}} {{.Label \"team\"}}'", 0, r"^[0-9a-f]{12} red\n$", None),
     ],
     "logs": [
-        ("run --name l busybox sh -c 'echo one; echo two >&2; echo three'", 0, r"^one\nthree\n$", r"^two\n$"),
-        ("logs l", 0, r"^one\nthree\n$", r"^two\n$"),
-        ("logs --tail 1 l", 0, r"^three\n$", None),
-        ("logs --tail 0 l", 0, None, None),
-        ("logs -t --tail 1 l", 0, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z three\n$", None),
-        ("logs --since 10m l", 0, r"^one\nthree\n$", r"^two\n$"),
-        ("logs --since 2100-01-01T00:00:00Z l", 0, None, None),
-        ("logs --until 2001-01-01T00:00:00Z l", 0, None, None),
-        ("logs -f l", 0, r"^one\nthree\n$", r"^two\n$"),
-        ("run -d --name f busybox sh -c 'for i in 1 2 3; do echo $i; sleep 0.2; done'", 0, ID, None),
-        ("logs -f f", 0, r"^1\n2\n3\n$", None),
+        ("run --name ll busybox sh -c 'echo one; echo two >&2; echo three'", 0, r"^one\nthree\n$", r"^two\n$"),
+        ("logs ll", 0, r"^one\nthree\n$", r"^two\n$"),
+        ("logs --tail 0 ll", 0, None, None),
+        ("logs --since 10m ll", 0, r"^one\nthree\n$", r"^two\n$"),
+        ("logs --since 2100-01-01T00:00:00Z ll", 0, None, None),
+        ("logs --until 2001-01-01T00:00:00Z ll", 0, None, None),
+        ("logs -f ll", 0, r"^one\nthree\n$", r"^two\n$"),
+        ("run -d --name ff busybox sh -c 'for i in 1 2 3; do echo $i; sleep 0.2; done'", 0, ID, None),
+        ("logs -f ff", 0, r"^1\n2\n3\n$", None),
+        ("logs --tail 1 ff", 0, r"^3\n$", None),
+        ("logs -t --tail 1 ff", 0, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z 3\n$", None),
         ("run -d -t --name tty busybox echo hi", 0, ID, None),
         ("logs -f tty", 0, r"^hi\r\n$", None),
     ],
     "exec": [
-        ("run -d --name x -e FROM=run busybox sleep 60", 0, ID, None),
-        ("exec x sh -c 'echo out; echo err >&2; exit 9'", 9, r"^out\n$", r"^err\n$"),
-        ("exec -e A=1 x sh -c 'echo $A $FROM'", 0, r"^1 run\n$", None),
-        ("exec -w /tmp x pwd", 0, r"^/tmp\n$", None),
-        ("exec -u 33 x id -u", 0, r"^33\n$", None),
-        ("exec -d x touch /made", 0, None, None),
-        ("exec x sh -c 'for i in 1 2 3 4 5 6 7 8 9; do ls /made && exit; sleep 0.2; done'", 0, r"^/made\n$", None),
-        ("exec -t x tty", 0, r"^/dev/(pts/\d+|console)\r\n$", None),
-        ("exec x nosuchcommand", 127, r"executable file not found|no such file", ""),
-        ("exec x /etc", 126, r"(?i)permission denied|is a directory", ""),
+        ("run -d --name xx -e FROM=run busybox sleep 60", 0, ID, None),
+        ("exec xx sh -c 'echo out; echo err >&2; exit 9'", 9, r"^out\n$", r"^err\n$"),
+        ("exec -e A=1 xx sh -c 'echo $A $FROM'", 0, r"^1 run\n$", None),
+        ("exec -w /tmp xx pwd", 0, r"^/tmp\n$", None),
+        ("exec -u 33 xx id -u", 0, r"^33\n$", None),
+        ("exec -d xx touch /made", 0, None, None),
+        ("exec xx sh -c 'for i in 1 2 3 4 5 6 7 8 9; do ls /made && exit; sleep 0.2; done'", 0, r"^/made\n$", None),
+        ("exec -t xx tty", 0, r"^/dev/(pts/\d+|console)\r\n$", None),
+        ("exec xx nosuchcommand", 127, r"executable file not found|no such file", ""),
+        ("exec xx /etc", 126, r"(?i)permission denied|is a directory", ""),
         ("exec nope true", 1, None, r"No such container: nope"),
-        ("stop -t 0 x", 0, r"^x\n$", None),
-        ("exec x true", 1, None, r"is not running"),
+        ("stop -t 0 xx", 0, r"^xx\n$", None),
+        ("exec xx true", 1, None, r"is not running"),
     ],
     "what can't be run, and the codes that say so": [
         ("run --rm busybox nosuchcommand", 127, None, r"nosuchcommand.*(executable file not found|no such file)"),
@@ -149,10 +151,10 @@ SCENARIOS: dict[str, list[Line]] = {
         ("run --rm busybox /etc", 126, None, r"(?i)permission denied|is a directory"),
         ("run --rm nope true", 125, None, r"Unable to find image 'nope:latest' locally"),
         ("run --rm nope true", 125, None, r"repository does not exist or may require 'docker login'"),
-        ("create --name c busybox true", 0, ID, None),
-        ("create --name c busybox true", 1, None, r'Conflict\. The container name "/c" is already in use by container "?[0-9a-f]{64}'),
+        ("create --name cc busybox true", 0, ID, None),
+        ("create --name cc busybox true", 1, None, r'Conflict\. The container name "/cc" is already in use by container "?[0-9a-f]{64}'),
         ("create --name 'bad name' busybox true", 1, None, r"(?i)invalid container name \(bad name\)"),
-        ("ps -a --format {{.Names}}", 0, r"^c\n$", None),
+        ("ps -a --format {{.Names}}", 0, r"^cc\n$", None),
         ("run --rm -u nobodyhere busybox true", 125, None, r"(?i)unable to find user nobodyhere|no matching entries in passwd file"),
         ("run --rm --memory lots busybox true", 125, None, r"."),
     ],
@@ -177,9 +179,9 @@ SCENARIOS: dict[str, list[Line]] = {
         ("commit nope", 1, None, r"labdock does not serve POST /commit yet"),
     ],
     "removing": [
-        ("run -d --name r busybox sleep 60", 0, ID, None),
-        ("rm r", 1, None, r"(?i)stop the container before"),
-        ("rm -f r", 0, r"^r\n$", None),
+        ("run -d --name rr busybox sleep 60", 0, ID, None),
+        ("rm rr", 1, None, r"(?i)stop the container before"),
+        ("rm -f rr", 0, r"^rr\n$", None),
         ("rmi busybox:nope", 1, None, r"No such image: busybox:nope"),
         ("tag busybox mine:1", 0, None, None),
         ("images --format {{.Repository}}:{{.Tag}} mine", 0, r"^mine:1\n$", None),
@@ -199,28 +201,28 @@ SCENARIOS: dict[str, list[Line]] = {
         ("rm holds", 0, r"^holds\n$", None),
         ("volume rm data", 0, r"^data\n$", None),
         ("run --rm -v relative/path:/d busybox true", 125, None, r"(?i)invalid"),
-        ("run --rm --mount type=tmpfs,destination=/t busybox sh -c 'grep /t /proc/mounts'", 0, r"^tmpfs /t tmpfs", None),
+        ("run --rm --mount type=tmpfs,destination=/t busybox sh -c 'grep \" /t \" /proc/mounts'", 0, r"^tmpfs /t tmpfs", None),
     ],
     "inspect": [
-        ("create --name i -e A=1 -p 8080:80 --label l=v --restart on-failure:2 -v /data busybox echo hi", 0, ID, None),
-        ("inspect -f {{.Name}}/{{.Path}}/{{.Args}} i", 0, r"^/i/echo/\[hi\]\n$", None),
-        ("inspect -f {{.Config.Image}} i", 0, r"^busybox\n$", None),
-        ("inspect -f {{.Config.Env}} i", 0, r"A=1", None),
-        ("inspect -f {{.Config.Labels.l}} i", 0, r"^v\n$", None),
-        ("inspect -f {{.HostConfig.PortBindings}} i", 0, r"8080", None),
-        ("inspect -f {{.HostConfig.RestartPolicy.Name}}:{{.HostConfig.RestartPolicy.MaximumRetryCount}} i", 0, r"^on-failure:2\n$", None),
-        ("inspect -f '{{(index .Mounts 0).Destination}}' i", 0, r"^/data\n$", None),
-        ("inspect -s -f {{.SizeRootFs}} i", 0, r"^\d+\n$", None),
+        ("create --name ii -e A=1 -p 8080:80 --label l=v --restart on-failure:2 -v /data busybox echo hi", 0, ID, None),
+        ("inspect -f {{.Name}}/{{.Path}}/{{.Args}} ii", 0, r"^/ii/echo/\[hi\]\n$", None),
+        ("inspect -f {{.Config.Image}} ii", 0, r"^busybox\n$", None),
+        ("inspect -f {{.Config.Env}} ii", 0, r"A=1", None),
+        ("inspect -f {{.Config.Labels.l}} ii", 0, r"^v\n$", None),
+        ("inspect -f {{.HostConfig.PortBindings}} ii", 0, r"8080", None),
+        ("inspect -f {{.HostConfig.RestartPolicy.Name}}:{{.HostConfig.RestartPolicy.MaximumRetryCount}} ii", 0, r"^on-failure:2\n$", None),
+        ("inspect -f '{{(index .Mounts 0).Destination}}' ii", 0, r"^/data\n$", None),
+        ("inspect -s -f {{.SizeRootFs}} ii", 0, r"^\d+\n$", None),
         ("inspect -f {{.Id}} busybox", 0, r"^sha256:[0-9a-f]{64}\n$", None),
         ("inspect bridge -f {{.Driver}}", 0, r"^bridge\n$", None),
         ("history -q busybox", 0, r"[0-9a-f]{12}|<missing>", None),
-        ("diff i", 0, r"", None),
+        ("diff ii", 0, r"", None),
     ],
     "events": [
-        ("run --name e --rm busybox true", 0, None, None),
-        ("events --since 1h --until 0s --filter container=e --format {{.Type}}:{{.Action}}", 0, r"container:create\n(container:\w+\n)*container:start\n(container:\w+\n)*container:die\n(container:\w+\n)*container:destroy\n", None),
-        ("events --since 1h --until 0s --filter container=e --filter event=die --format {{.Actor.Attributes.exitCode}}", 0, r"^0\n$", None),
-        ("events --since 1h --until 0s --filter type=volume --filter container=e", 0, r"", None),
+        ("run --name ee --rm busybox true", 0, None, None),
+        ("events --since 1h --until=-1s --filter container=ee --format {{.Type}}:{{.Action}}", 0, r"container:create\n(container:\w+\n)*container:start\n(container:\w+\n)*container:die\n(container:\w+\n)*container:destroy\n", None),
+        ("events --since 1h --until=-1s --filter container=ee --filter event=die --format {{.Actor.Attributes.exitCode}}", 0, r"^0\n$", None),
+        ("events --since 1h --until=-1s --filter type=volume --filter container=ee", 0, r"", None),
     ],
 }
 # fmt: on
@@ -253,22 +255,22 @@ def test_a_megabyte_comes_back_as_it_was_sent(docker: Docker) -> None:
 
 
 def test_exec_with_piped_stdin(docker: Docker) -> None:
-    docker.ok("run", "-d", "--name", "x", "busybox", "sleep", "60")
-    assert docker.ok("exec", "-i", "x", "cat", stdin="through\n") == "through\n"
+    docker.ok("run", "-d", "--name", "xx", "busybox", "sleep", "60")
+    assert docker.ok("exec", "-i", "xx", "cat", stdin="through\n") == "through\n"
     data = bytes(range(256)) * 4096
-    docker.ok("exec", "-i", "x", "sh", "-c", "cat > /big", stdin=data)
-    assert docker.ok("exec", "x", "wc", "-c", "/big").split()[0] == str(len(data))
+    docker.ok("exec", "-i", "xx", "sh", "-c", "cat > /big", stdin=data)
+    assert docker.ok("exec", "xx", "wc", "-c", "/big").split()[0] == str(len(data))
 
 
 def test_start_attached_with_stdin(docker: Docker) -> None:
-    docker.ok("create", "-i", "--name", "c", "busybox", "cat")
-    assert docker.ok("start", "-ai", "c", stdin="again\n") == "again\n"
-    assert docker.ok("inspect", "-f", "{{.State.ExitCode}}", "c") == "0\n"
+    docker.ok("create", "-i", "--name", "cc", "busybox", "cat")
+    assert docker.ok("start", "-ai", "cc", stdin="again\n") == "again\n"
+    assert docker.ok("inspect", "-f", "{{.State.ExitCode}}", "cc") == "0\n"
 
 
 def test_attach_follows_a_running_container_to_its_end(docker: Docker) -> None:
-    docker.ok("run", "-d", "-i", "--name", "c", "busybox", "sh", "-c", "read line; echo got $line; exit 4")
-    done = docker("attach", "c", stdin="this\n")
+    docker.ok("run", "-d", "-i", "--name", "cc", "busybox", "sh", "-c", "read line; echo got $line; exit 4")
+    done = docker("attach", "cc", stdin="this\n")
     assert (done.code, done.out) == (4, "got this\n")
 
 

@@ -36,14 +36,14 @@ def test_a_terminal_is_resized(docker: Docker) -> None:
 
 
 def test_exec_in_a_terminal(docker: Docker) -> None:
-    docker.ok("run", "-d", "--name", "x", "busybox", "sleep", "60")
-    with docker.terminal("exec", "-it", "-e", "A=b", "x", "sh", rows=20, columns=70) as terminal:
+    docker.ok("run", "-d", "--name", "xx", "busybox", "sleep", "60")
+    with docker.terminal("exec", "-it", "-e", "A=b", "xx", "sh", rows=20, columns=70) as terminal:
         terminal.expect("# ")
         terminal.send("echo $A; tty; stty size\r")
         terminal.expect("b\r\n/dev/(pts/[0-9]+|console)\r\n20 70\r\n")
         terminal.send(f"exit 3{CTRL_D}\r")
         assert terminal.wait() == 3
-    assert state(docker, "x") == "running"
+    assert state(docker, "xx") == "running"
 
 
 def test_ctrl_c_reaches_the_process_and_not_the_client(docker: Docker) -> None:
@@ -57,28 +57,28 @@ def test_ctrl_c_reaches_the_process_and_not_the_client(docker: Docker) -> None:
 
 
 def test_detach_and_attach_again(docker: Docker) -> None:
-    with docker.terminal("run", "-it", "--name", "d", "busybox", "sh") as terminal:
+    with docker.terminal("run", "-it", "--name", "dd", "busybox", "sh") as terminal:
         terminal.expect("# ")
         terminal.send(CTRL_P + CTRL_Q)
         terminal.wait()
-    assert state(docker, "d") == "running"
-    with docker.terminal("attach", "--detach-keys", "ctrl-a", "d") as terminal:
+    assert state(docker, "dd") == "running"
+    with docker.terminal("attach", "--detach-keys", "ctrl-a", "dd") as terminal:
         terminal.send("echo still $((40+2))\r")
         terminal.expect("still 42\r\n")
         terminal.send(CTRL_A)
         terminal.wait()
-    assert state(docker, "d") == "running"
-    with docker.terminal("attach", "d") as terminal:
+    assert state(docker, "dd") == "running"
+    with docker.terminal("attach", "dd") as terminal:
         terminal.send("exit 5\r")
         assert terminal.wait() == 5
-    assert state(docker, "d") == "exited"
+    assert state(docker, "dd") == "exited"
 
 
 def test_a_client_that_is_killed_leaves_the_container_running(docker: Docker) -> None:
-    with docker.terminal("run", "-it", "--name", "k", "busybox", "sh", "-c", "echo up; sleep 60") as terminal:
+    with docker.terminal("run", "-it", "--name", "kk", "busybox", "sh", "-c", "echo up; sleep 60") as terminal:
         terminal.expect("up")
-    assert state(docker, "k") == "running"
-    assert docker.ok("exec", "k", "echo", "well") == "well\n"
+    assert state(docker, "kk") == "running"
+    assert docker.ok("exec", "kk", "echo", "well") == "well\n"
 
 
 def test_a_published_port_serves(docker: Docker) -> None:
@@ -95,12 +95,12 @@ def test_a_published_port_serves(docker: Docker) -> None:
 
 
 def test_logs_are_followed_as_they_are_written(docker: Docker) -> None:
-    docker.ok("run", "-d", "-i", "--name", "f", "busybox", "sh", "-c", "echo first; read x; echo second")
-    follower = docker.background("logs", "-f", "f")
+    docker.ok("run", "-d", "-i", "--name", "ff", "busybox", "sh", "-c", "echo first; read x; echo second")
+    follower = docker.background("logs", "-f", "ff")
     assert follower.stdout is not None
     with follower.stdout as lines:
         assert lines.readline() == b"first\n"
-        docker("attach", "f", stdin="go\n")
+        docker("attach", "ff", stdin="go\n")
         assert lines.readline() == b"second\n"
         assert lines.readline() == b""
     assert follower.wait(PATIENCE) == 0

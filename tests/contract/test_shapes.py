@@ -67,7 +67,7 @@ ANSWERS = [
         "GET",
         "/images/json",
         200,
-        "[].Id:s [].ParentId:s [].RepoTags:l [].RepoDigests:l [].Created:i [].Size:i [].SharedSize:i [].Labels:dn [].Containers:i",
+        "[].Id:s [].ParentId:s [].RepoTags:l [].RepoDigests:ln [].Created:i [].Size:i [].SharedSize:i [].Labels:dn [].Containers:i",
     ),
     ("GET", "/images/busybox/json", 200, IMAGE),
     ("GET", "/images/busybox/history", 200, "[].Id:s [].Created:i [].CreatedBy:s [].Tags:ln [].Size:i [].Comment:s"),
@@ -102,8 +102,8 @@ def shaped(http: httpx.Client, clean: None) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize(("method", "path", "status", "fields"), ANSWERS, ids=lambda value: str(value)[:40])
 def test_answer(http: httpx.Client, shaped: dict[str, str], method: str, path: str, status: int, fields: str) -> None:
-    body = b"{}" if method == "POST" else None
-    answer = http.request(method, path.format(**shaped), content=body)
+    body: dict[str, str] | None = {} if method == "POST" else None
+    answer = http.request(method, path.format(**shaped), json=body)
     assert answer.status_code == status, answer.text
     found = answer.json()
     problems = [problem for field in fields.split() for problem in check(found, field)]
