@@ -54,6 +54,7 @@ class CrunDriver:
         self._set_groups = Path("/proc/self/setgroups").read_text().strip() != "deny"
         self._tasks: set[asyncio.Task[None]] = set()
         self._containers: dict[str, MonitoredContainer] = {}
+        self._folders: dict[str, Path] = {}
         self._monitors: dict[str, int] | None = None
 
     async def create(self, bundle: Bundle) -> Monitored:
@@ -78,6 +79,7 @@ class CrunDriver:
 
     async def _create(self, bundle: Bundle) -> MonitoredContainer:
         layout = Layout(bundle.folder)
+        self._folders[bundle.id] = bundle.folder
         layout.exits.mkdir(parents=True, exist_ok=True)
         settings = _settings(bundle)
         key = self._filters.key(bundle.spec)
@@ -162,6 +164,7 @@ class CrunDriver:
 
     async def adopt(self, container: str, folder: Path) -> Monitored | Exit | None:
         layout = Layout(folder)
+        self._folders[container] = folder
         if self._monitors is None:
             self._monitors = conmon.find_monitors()
         monitor = self._open_monitor(self._monitors.get(container), folder)
@@ -207,11 +210,13 @@ class CrunDriver:
                     f"container {container} did not end within {DEATH_SECONDS:g} s of SIGKILL"
                 ) from error
             found.let_go()
-            del self._containers[container]
-            shutil.rmtree(found.layout.folder, ignore_errors=True)
+            self._containers.pop(container, None)
+            # All that crun holds for it without a cgroup: its processes, which have ended, and this folder.
             shutil.rmtree(self._root / container, ignore_errors=True)
-        else:
-            await self._forget(container)
+        await self._forget(container)
+        folder = self._folders.pop(container, None)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     async def _forget(self, container: str) -> None:
         """Have crun remove what it knows of *container*, whatever state it is in."""
