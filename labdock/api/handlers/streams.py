@@ -11,6 +11,7 @@ from aiohttp import web
 from labdock.api.answers import JSON, empty_answer, json_answer
 from labdock.api.bodies import convert, read_object
 from labdock.api.call import Call
+from labdock.api.facade import Condition
 from labdock.api.handlers.containers import read_size
 from labdock.api.query import Query
 from labdock.api.streams import session
@@ -20,7 +21,12 @@ from labdock.api.streams.frames import MULTIPLEXED, RAW, frame
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NotFound
 from labdock.schema.container import ExecConfig
 
-_CONDITIONS = ("not-running", "next-exit", "removed")
+_CONDITIONS: dict[str, Condition] = {
+    "": "not-running",
+    "not-running": "not-running",
+    "next-exit": "next-exit",
+    "removed": "removed",
+}
 
 
 async def attach(call: Call) -> web.StreamResponse:
@@ -147,9 +153,10 @@ def read_tail(query: Query) -> int | None:
 
 
 async def wait(call: Call) -> web.StreamResponse:
-    condition = call.query.text("condition") or "not-running"
-    if condition not in _CONDITIONS:
-        raise InvalidRequest(f'invalid condition: "{condition}"')
+    asked = call.query.text("condition")
+    condition = _CONDITIONS.get(asked)
+    if condition is None:
+        raise InvalidRequest(f'invalid condition: "{asked}"')
     ended = call.engine.containers.prepare_wait(call["id"], condition)
     # The head goes out now: clients attach, wait, and start only when they have seen it.
     answer = StreamAnswer(call.request, JSON)
