@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -18,6 +17,14 @@ Query = Mapping[str, object]
 
 JSON = (("Content-Type", "application/json"),)
 MAX_LINE = 16 * 1024 * 1024
+
+
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+def quote(text: str) -> str:
+    """*text* percent-encoded for a path segment or a query (RFC 3986 §2); urllib's costs 3 ms to import."""
+    return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
 
 
 def encode_query(query: Query | None) -> str:
@@ -35,12 +42,12 @@ def encode_query(query: Query | None) -> str:
             pairs += [(name, str(item)) for item in value]
         else:
             pairs.append((name, str(value)))
-    return f"?{urlencode(pairs)}" if pairs else ""
+    return "?" + "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs) if pairs else ""
 
 
 def path(*parts: str) -> str:
     """``/containers/NAME/start`` from its parts, each quoted."""
-    return "".join(f"/{quote(part, safe='')}" for part in parts)
+    return "".join(f"/{quote(part)}" for part in parts)
 
 
 class Caller:

@@ -10,7 +10,6 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 
 from labdock.errors import InvalidRequest
 from labdock.schema.container import DeviceMapping, MountRequest, PortBinding, RestartPolicy, Ulimit
@@ -22,6 +21,8 @@ _NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m"
 
 def size(text: str) -> int:
     """Bytes from ``512m``, ``1.5g``, ``100`` (powers of 1024)."""
+    from fractions import Fraction
+
     found = _SIZE.match(text.strip())
     if not found:
         raise InvalidRequest(f"invalid size: '{text}'", hint="a number with b, k, m, g or t, such as 512m")
@@ -30,6 +31,8 @@ def size(text: str) -> int:
 
 def cpus(text: str) -> int:
     """Nanocpus from ``1.5``."""
+    from fractions import Fraction
+
     try:
         amount = Fraction(text) * 10**9
     except (ValueError, ZeroDivisionError):
@@ -41,6 +44,8 @@ def cpus(text: str) -> int:
 
 def duration(text: str) -> int:
     """Nanoseconds from Go's ``1h30m``, ``1.5s``."""
+    from fractions import Fraction
+
     if text == "0":
         return 0
     parts = _DURATION.findall(text)
