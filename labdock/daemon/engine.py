@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from labdock.daemon import handover
 from labdock.daemon.channel import Channel, preserve
 from labdock.daemon.idle import IdleWatch, read_idle_stop
-from labdock.daemon.listener import Listener
+from labdock.daemon.listener import Listener, Traffic
 from labdock.daemon.publish import ChannelOutside
 from labdock.errors import LabdockError
 from labdock.sys import process
@@ -56,13 +56,17 @@ async def _serve(
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
     try:
         engine = await open_engine(given.plan, given.paths, ChannelOutside(channel))
-        listener = await Listener.open(api, make_application(engine), given.plan.identity)
+        seconds = read_idle_stop(os.environ)
+        traffic = Traffic() if seconds is not None else None
+        listener = await Listener.open(api, make_application(engine), given.plan.identity, traffic)
     except Exception as error:
         log.exception("the engine can't start")
         channel.notify("failed", preserve(_explain(error, given)))
         channel.close()
         return 1
-    idle = _watch_idleness(engine, listener, channel)
+    idle = None
+    if seconds is not None and traffic is not None:
+        idle = _watch_idleness(seconds, engine, traffic, channel)
     channel.notify("ready")
     gone = asyncio.create_task(channel.wait_closed())
     await asyncio.wait({gone, asyncio.create_task(asked.wait())}, return_when=asyncio.FIRST_COMPLETED)
@@ -77,14 +81,11 @@ async def _serve(
     return 0
 
 
-def _watch_idleness(engine: Any, listener: Listener, channel: Channel) -> IdleWatch | None:
-    seconds = read_idle_stop(os.environ)
-    if seconds is None:
-        return None
+def _watch_idleness(seconds: float, engine: Any, traffic: Traffic, channel: Channel) -> IdleWatch:
     return IdleWatch(
         seconds,
-        busy=lambda: listener.connections > 0 or bool(engine.containers.list(False, None, False, {})),
-        activity=lambda: listener.requests,
+        busy=lambda: traffic.open > 0 or bool(engine.containers.list(False, None, False, {})),
+        activity=lambda: traffic.total,
         expire=lambda waited: channel.notify("stop", {"reason": f"idle for {waited:g} s"}),
         call_later=asyncio.get_running_loop().call_later,
     )

@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 
 from labdock.errors import Conflict, Forbidden, InvalidRequest, StorageFull, SystemFailure
+from labdock.host.identity import is_roots
 from labdock.schema.paths import Paths
 from labdock.sys import locks
 
@@ -44,7 +45,7 @@ def prepare_folders(paths: Paths, uid: int) -> None:
             raise translate(f"making the folder {folder}", error, hint) from error
     found = paths.run.lstat()
     # In /tmp anybody can make the folder first. Root hands it to the id that stands for containers' root.
-    if not stat.S_ISDIR(found.st_mode) or (uid != 0 and found.st_uid != uid):
+    if not stat.S_ISDIR(found.st_mode) or not (found.st_uid == uid or (uid == 0 and is_roots(found.st_uid))):
         raise Forbidden(
             f"{paths.run} is not a folder of yours (owner: uid {found.st_uid})",
             hint="choose another place with LABDOCK_RUN",

@@ -9,6 +9,7 @@ import logging
 import socket
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from labdock.sys.peers import read_peer
 
@@ -33,6 +34,28 @@ def allowed_uids(identity: str) -> frozenset[int]:
     return frozenset((0, OVERFLOW)) if identity == "root-mapped" else frozenset((0,))
 
 
+class Traffic:
+    """Requests: ``total`` so far, ``open`` now. (Connections say little: clients keep theirs for later.)"""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.open = 0
+
+    def count(self) -> Middleware:
+        """The middleware that counts."""
+
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self.total += 1
+            self.open += 1
+            try:
+                return await handler(request)
+            finally:
+                self.open -= 1
+
+        return middleware
+
+
 class Listener:
     """An aiohttp application behind a unix socket."""
 
@@ -45,11 +68,15 @@ class Listener:
         self._accepting = asyncio.create_task(self._accept(), name="accept")
 
     @classmethod
-    async def open(cls, api: socket.socket, application: web.Application, identity: str) -> Listener:
-        """Serve *application* to the peers that *identity* (see Plan) allows."""
+    async def open(
+        cls, api: socket.socket, application: web.Application, identity: str, traffic: Traffic | None = None
+    ) -> Listener:
+        """Serve *application* to the peers that *identity* (see Plan) allows, counting requests in *traffic*."""
         api.setblocking(False)
+        if traffic is not None:
+            application.middlewares.append(traffic.count())
         # Requests are ended by who serves them, when the engine closes; SIGTERM is the caller's.
-        runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=2.0)
+        runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=2.0)
         await runner.setup()
         return cls(api, runner, allowed_uids(identity))
 
@@ -73,16 +100,6 @@ class Listener:
                 connection.close()
                 continue
             await loop.connect_accepted_socket(self._server, connection)
-
-    @property
-    def requests(self) -> int:
-        """Requests served so far."""
-        return self._server.requests_count
-
-    @property
-    def connections(self) -> int:
-        """Connections that are open now."""
-        return len(self._server.connections)
 
     def refuse(self) -> None:
         """Take no new connections; they wait in the socket's queue."""

@@ -34,6 +34,8 @@ from labdock.sys import pidfds, process
 
 #: Seconds that the engine has to stop its containers and itself, before the sandbox is ended without asking.
 STOP_SECONDS = 90.0
+#: The same for a sandbox whose engine has ended already: inner only cleans up.
+CLEANING_SECONDS = 5.0
 #: Connections that wait while an engine starts (the kernel caps it at net.core.somaxconn).
 _BACKLOG = 4096
 #: Bytes of the log's end that explain an engine which ended without a word.
@@ -218,14 +220,15 @@ class Outer:
 
     async def _finish(self, gone: asyncio.Task[None]) -> int:
         """Let the engine stop what it runs (when there is one to ask), and say why all this ends."""
-        if self._asked and not gone.done():
+        if self._settled.is_set() and not gone.done():
+            seconds = STOP_SECONDS if self._asked else CLEANING_SECONDS
             with contextlib.suppress(LabdockError):
                 self._inner.notify("stop")
             try:
-                async with asyncio.timeout(STOP_SECONDS):
+                async with asyncio.timeout(seconds):
                     await asyncio.shield(gone)
             except TimeoutError:
-                log.error("the engine did not stop within %g s: the sandbox is ended", STOP_SECONDS)
+                log.error("the engine did not stop within %g s: the sandbox is ended", seconds)
         if self._asked and self._failure is None and self._report.made:
             return 0
         raise self._failure or self._diagnose("the sandbox ended")

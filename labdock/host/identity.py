@@ -23,6 +23,10 @@ IDS = 65536
 UNUSED = IdRange(0x7000_0000, IDS)
 
 
+#: What outer itself puts into the data folder, before it is decided whose the store is.
+_NOT_STORE = frozenset({"lock", "engine.log", "engine.log.1", "tmp"})
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """``kind`` and ``maps`` as in Plan; ``uid``, ``gid``: the sandbox's root, in the host's numbering."""
@@ -71,6 +75,11 @@ def user_maps(uid: int, gid: int, subuid: Path, subgid: Path) -> IdMaps:
     return IdMaps(map_ids(uid, uids), map_ids(gid, gids))
 
 
+def is_roots(uid: int) -> bool:
+    """Whether *uid* can be the one that stands in for containers' root when root runs labdock."""
+    return any(r.start <= uid < r.start + r.count for r in (*read_ranges(SUBUID, 0), UNUSED))
+
+
 def probe_ids(uid: int, subuid: Path = SUBUID, subgid: Path = SUBGID) -> Probe:
     """Whether enough subordinate ids are granted to *uid* (root needs no grant)."""
     if uid == 0:
@@ -101,7 +110,8 @@ def _decide_for_root(
             f"the store {data} belongs to uid {owner}; containers' root would be uid {uids.start}",
             hint="choose another store with LABDOCK_DATA, or give root that range again in /etc/subuid",
         )
-    blocked = find_unreachable(uids.start, gids.start, (*_own_files(), *programs, str(_nearest(data))))
+    # The store itself is handed over; the way to it must be open already.
+    blocked = find_unreachable(uids.start, gids.start, (*_own_files(), *programs), _nearest(data.parent))
     if blocked is not None:
         why = f"uid {uids.start}, which would stand in for it, can't reach {blocked}"
         return Identity("root-identity", plain, (f"containers' root is host root: {why}",))
@@ -149,8 +159,7 @@ def _store_owner(data: Path) -> int | None:
     """Whose a store is that has something in it; None for one that is empty or not there."""
     try:
         with os.scandir(data) as entries:
-            # The lock is outer's own, made before anything is decided.
-            filled = any(entry.name != "lock" for entry in entries)
+            filled = any(entry.name not in _NOT_STORE for entry in entries)
         return data.stat().st_uid if filled else None
     except FileNotFoundError:
         return None
@@ -174,11 +183,13 @@ def _nearest(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def find_unreachable(uid: int, gid: int, paths: Iterable[str]) -> str | None:
-    """The first of *paths* that a process with these ids can't read, found by trying as one; root calls it.
+def find_unreachable(uid: int, gid: int, files: Iterable[str], folder: Path) -> str | None:
+    """What a process with these ids can't use, found by trying as one; root calls it. None: nothing.
 
-    A folder must be searchable as well. Raises SystemFailure.
+    The *files* (or folders of files) must be readable, the *folder* must be searchable. Raises SystemFailure.
     """
+    needs = [(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)) for path in files]
+    needs.append((str(folder), os.X_OK))
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -187,8 +198,8 @@ def find_unreachable(uid: int, gid: int, paths: Iterable[str]) -> str | None:
             os.setgroups([])
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
-            for path in paths:
-                if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+            for path, way in needs:
+                if not os.access(path, way):
                     os.write(write, os.fsencode(path))
                     break
             status = 0

@@ -80,6 +80,9 @@ def _try_cgroups() -> tuple[Probe, tuple[str, ...]]:
     try:
         mounts.mount("cgroup2", str(CGROUPS), "cgroup2", _QUIET)
     except OSError as error:
+        # EBUSY: the very same tree is there already (the outside is in the root group, under cgroup2 alone).
+        if error.errno == errno.EBUSY and filesystems.kind_of(CGROUPS) == "cgroup2":
+            return _look_at_cgroups()
         return _refused(
             "cgroup2",
             error,
@@ -87,6 +90,10 @@ def _try_cgroups() -> tuple[Probe, tuple[str, ...]]:
             "boot with systemd.unified_cgroup_hierarchy=1, or let the outer container have its cgroup namespace",
             "an administrator",
         ), ()
+    return _look_at_cgroups()
+
+
+def _look_at_cgroups() -> tuple[Probe, tuple[str, ...]]:
     controllers = tuple(CGROUPS.joinpath("cgroup.controllers").read_text().split())
     writable = os.access(CGROUPS / "cgroup.procs", os.W_OK)
     found = f"controllers: {' '.join(controllers) or 'none'}; {'own' if writable else 'not own'} group"

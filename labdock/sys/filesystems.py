@@ -23,6 +23,7 @@ KINDS: Final = {
     0x65735546: "fuse",
     0x47504653: "gpfs",
     0x73717368: "squashfs",
+    0x63677270: "cgroup2",
 }
 
 #: Other machines write to these too: no overlay upper layer, no dependable SQLite WAL.

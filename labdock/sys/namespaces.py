@@ -35,8 +35,9 @@ def become_root() -> None:
 
     For a process that forks.fork_into made: only the calling thread changes.
     """
-    # quirk: glibc's own wrappers make every thread it knows of follow and wait for them (man 7 nptl); after a raw
-    # clone it still knows the parent's threads, which are not here: os.setresgid() would never return.
+    # quirk: glibc's own wrappers make every thread it knows of follow (man 7 nptl), and wait for one that is just
+    # being created. After a raw clone it still knows the parent's threads, which are not here: os.setgroups()
+    # would never return.
     groups, gids, uids = _SYS_SET_IDS
     zero = ctypes.c_long(0)
     libc.syscall(groups, ctypes.c_size_t(0), None, subject="groups")

@@ -1,11 +1,14 @@
 """A stand-in for the engine process's two rooms: the real daemon.engine around an engine that does nothing.
 
-Run by inner as `python standin_engine.py [broken | slow-stop | crash]`.
+Run by inner as `python standin_engine.py [MODE]`: "broken" (a diagnosis), "bug" (an exception), "crash" (no word),
+"slow" (it never gets ready), "fragile" (it dies soon after it was ready), "hang" (it does not end when asked to).
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,8 @@ class StandIn:
         self._data = data
 
     async def close(self) -> None:
+        if sys.argv[1:] == ["hang"]:
+            await asyncio.sleep(3600)
         (self._data / "closed").write_text("gracefully")
 
 
@@ -39,6 +44,10 @@ async def open_engine(plan: Any, paths: Any, outside: Any) -> StandIn:
         raise StorageFull("writing the store: No space left on device", hint="make room")
     if mode == "bug":
         raise ZeroDivisionError("a bug")
+    if mode == "slow":
+        await asyncio.sleep(3600)
+    if mode == "fragile":
+        asyncio.get_running_loop().call_later(0.05, os.abort)
     assert await outside.published() == ()
     return StandIn(paths.data)
 
@@ -48,7 +57,15 @@ def make_application(opened: StandIn) -> web.Application:
         return web.Response(text="OK")
 
     async def facts(request: web.Request) -> web.Response:
-        return web.json_response({"pid": os.getpid(), "environment": dict(os.environ), "umask": os.umask(0o022)})
+        told = {
+            "environment": dict(os.environ),
+            "umask": os.umask(0o022),
+            "folder": os.getcwd(),
+            "files": sorted(int(name) for name in os.listdir("/proc/self/fd")),
+            "mounts": Path("/proc/self/mountinfo").read_text(),
+            "resolv": Path("/etc/resolv.conf").read_text(),
+        }
+        return web.json_response(told)
 
     async def die(request: web.Request) -> web.Response:
         os.kill(os.getpid(), 9)
@@ -60,6 +77,7 @@ def make_application(opened: StandIn) -> web.Application:
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.argv[1:] == ["crash"]:
         raise SystemError("crashed before anything could be said")
     sys.exit(engine.main(open_engine, make_application))
