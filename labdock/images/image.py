@@ -1,0 +1,71 @@
+"""What an image is, as a value, and the record of it that is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from labdock.images.references import Reference
+from labdock.schema.oci import Descriptor, ImageConfig
+
+
+class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Kept by image id. ``sizes``: bytes of each layer's plain tar, bottom first; ``time_ns`` when it came."""
+
+    id: str
+    manifest: Descriptor
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    chain_ids: tuple[str, ...]
+    sizes: tuple[int, ...]
+    time_ns: int
+
+
+class NameRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Kept by full reference: the image it names."""
+
+    image: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that is here. ``size``: bytes of all its plain layers; ``names`` sorted."""
+
+    id: str
+    config: ImageConfig
+    manifest: Descriptor
+    layers: tuple[Descriptor, ...]
+    chain_ids: tuple[str, ...]
+    sizes: tuple[int, ...]
+    names: tuple[Reference, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def top(self) -> str | None:
+        """The chain id of the topmost layer; None when it has none."""
+        return self.chain_ids[-1] if self.chain_ids else None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One step, as ``docker history`` shows it; ``created`` RFC 3339, ``size`` bytes, ``id`` empty when not known."""
+
+    id: str
+    created: str
+    created_by: str
+    comment: str
+    size: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a prune did: ("Untagged" | "Deleted", text) in order, and the bytes of blobs that are gone."""
+
+    actions: tuple[tuple[str, str], ...]
+    size: int
