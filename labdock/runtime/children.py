@@ -101,3 +101,20 @@ async def read_until(fd: int, mark: bytes) -> bytes:
         return await done
     finally:
         loop.remove_reader(fd)
+
+
+async def readable(fd: int) -> None:
+    """Wait until *fd* is readable, or has an error (a pidfd: its process has ended)."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, settle, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(fd)
+
+
+def settle(future: asyncio.Future[None]) -> None:
+    """Wake who waits for *future*, if nobody did."""
+    if not future.done():
+        future.set_result(None)

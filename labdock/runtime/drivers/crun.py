@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import stat
 from pathlib import Path
 
@@ -15,14 +14,11 @@ from labdock.errors import Conflict, NoSuchContainer, SystemFailure
 from labdock.runtime import Bundle, ExecProcess, ExecRequest, Exit, Monitored, children
 from labdock.runtime.drivers import execution, failures
 from labdock.runtime.drivers.filters import SeccompFilters
-from labdock.runtime.monitor import conmon
+from labdock.runtime.monitor import conmon, processes
 from labdock.runtime.monitor.container import MonitoredContainer
 from labdock.runtime.monitor.layout import Layout
 from labdock.runtime.spec import ALL, build_process
 from labdock.sys import mounts
-
-#: A SIGKILLed container is gone within milliseconds, unless a process of it hangs in the kernel.
-DEATH_SECONDS = 10.0
 
 
 class CrunDriver:
@@ -177,9 +173,9 @@ class CrunDriver:
             settings = msgspec.json.decode(layout.settings.read_bytes(), type=conmon.Settings)
             pid = int(layout.pid.read_text())
         except (OSError, ValueError, msgspec.DecodeError):
-            # Killed in the middle of create: there is no container yet.
-            signal.pidfd_send_signal(monitor, signal.SIGKILL)
+            # The engine was killed in the middle of create: nobody knows how far that is, so it ends here.
             os.close(monitor)
+            await processes.end_all(lambda: conmon.find_programs(folder))
             await self._forget(container)
             return None
         adopted = MonitoredContainer(container, pid, layout, settings, monitor)
@@ -204,10 +200,11 @@ class CrunDriver:
         if found is not None:
             found.kill()
             try:
-                await asyncio.wait_for(found.wait(), DEATH_SECONDS)
+                await asyncio.wait_for(found.wait(), processes.DEATH_SECONDS)
+                await found.end_rest()
             except TimeoutError as error:
                 raise SystemFailure(
-                    f"container {container} did not end within {DEATH_SECONDS:g} s of SIGKILL"
+                    f"container {container} did not end within {processes.DEATH_SECONDS:g} s of SIGKILL"
                 ) from error
             found.let_go()
             self._containers.pop(container, None)
@@ -281,16 +278,5 @@ def _protect(crun: str, target: Path) -> str:
 async def _all_readers_gone(fd: int) -> None:
     """Wait until nobody has the reading end of the fifo behind *fd* open."""
     assert stat.S_ISFIFO(os.fstat(fd).st_mode)
-    loop = asyncio.get_running_loop()
-    gone: asyncio.Future[None] = loop.create_future()
     # A writing end is never readable; epoll reports EPOLLERR when the last reader closes, and asyncio as readable.
-    loop.add_reader(fd, _settle, gone)
-    try:
-        await gone
-    finally:
-        loop.remove_reader(fd)
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+    await children.readable(fd)

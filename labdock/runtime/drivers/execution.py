@@ -139,7 +139,7 @@ class CrunExec:
                     view = view[os.write(self._stdin, view) :]
                 except BlockingIOError:
                     self._writable = self._loop.create_future()
-                    self._loop.add_writer(self._stdin, _settle, self._writable)
+                    self._loop.add_writer(self._stdin, children.settle, self._writable)
                     try:
                         await self._writable
                     finally:
@@ -323,7 +323,7 @@ class _Launch:
         connection, _ = await loop.sock_accept(self._console)
         with connection:
             ready: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(connection, _settle, ready)
+            loop.add_reader(connection, children.settle, ready)
             try:
                 await ready
             finally:
@@ -362,8 +362,3 @@ def _read_now(fd: int) -> bytes | None:
         if len(data) != _PACKET:
             break
     return bytes(got)
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

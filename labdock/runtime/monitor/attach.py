@@ -15,7 +15,7 @@ import socket
 from pathlib import Path
 
 from labdock.errors import SystemFailure
-from labdock.runtime import Stream
+from labdock.runtime import Stream, children
 from labdock.runtime.monitor import queue
 
 PATIENCE = 1.0
@@ -149,7 +149,7 @@ class AttachHub:
     async def _writable(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
-        loop.add_writer(connection.fileno(), _settle, ready)
+        loop.add_writer(connection.fileno(), children.settle, ready)
         self._blocked = ready
         try:
             await ready
@@ -185,7 +185,7 @@ class AttachHub:
             self._socket.close()
             self._socket = None
         if self._blocked is not None:
-            _settle(self._blocked)
+            children.settle(self._blocked)
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
@@ -193,11 +193,6 @@ class AttachHub:
         for client in self._clients:
             client.queue.end()
         self._clients.clear()
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class AttachedClient:

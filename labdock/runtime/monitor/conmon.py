@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -111,27 +111,38 @@ def read_exit(layout: Layout, container: str) -> Exit | None:
 
 def is_monitor(pid: int, folder: Path) -> bool:
     """Whether *pid* is, now, a conmon of the bundle in *folder*."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read(65536).split(b"\0")
-    except OSError:
-        return False
-    bundle = os.fsencode(folder)
-    return b"--full-attach" in words and bundle in words
+    words = _command(f"/proc/{pid}/cmdline")
+    return b"--full-attach" in words and os.fsencode(folder) in words
 
 
 def find_monitors() -> dict[str, int]:
     """All conmons in our pid namespace: container id → pid. Reads every process's command line."""
     found = {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal():
-            continue
-        try:
-            with open(f"/proc/{entry.name}/cmdline", "rb") as file:
-                words = file.read(65536).split(b"\0")
-        except OSError:
-            continue
+    for pid, words in _commands():
         if b"--full-attach" in words and b"--cid" in words:
             container = words[words.index(b"--cid") + 1]
-            found[container.decode("ascii", "replace")] = int(entry.name)
+            found[container.decode("ascii", "replace")] = pid
     return found
+
+
+def find_programs(folder: Path) -> list[int]:
+    """Everything that works on the bundle in *folder*: conmon, crun, and a container that was not started.
+
+    Zombies have no command line, so they are not among them.
+    """
+    bundle = os.fsencode(folder)
+    return [pid for pid, words in _commands() if bundle in words and b"--bundle" in words]
+
+
+def _commands() -> Iterator[tuple[int, list[bytes]]]:
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal():
+            yield int(entry.name), _command(f"{entry.path}/cmdline")
+
+
+def _command(path: str) -> list[bytes]:
+    try:
+        with open(path, "rb") as file:
+            return file.read(65536).split(b"\0")
+    except OSError:
+        return []

@@ -95,6 +95,11 @@ class MonitoredContainer:
         if self._shares_pids:
             self._kill_rest()
 
+    async def end_rest(self) -> None:
+        """After the end: end what a shared pid namespace kept alive, and wait for it."""
+        if self._shares_pids:
+            await processes.end_all(lambda: processes.members(self._spaces))
+
     def pause(self) -> bool:
         """Stop all its processes; False when it makes them faster than they can be stopped."""
         return processes.send_all(self._spaces, signal.SIGSTOP)

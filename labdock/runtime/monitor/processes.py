@@ -7,8 +7,16 @@ CAP_SYS_ADMIN for that, which none has unless asked.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from collections.abc import Callable
+
+from labdock.errors import SystemFailure
+from labdock.runtime import children
+
+#: A SIGKILLed process is gone within milliseconds, unless it hangs in the kernel.
+DEATH_SECONDS = 10.0
 
 #: A fork bomb may make processes faster than they are stopped; after this many rounds we say so.
 _ROUNDS = 64
@@ -38,6 +46,25 @@ def send_all(spaces: Spaces, number: int) -> bool:
         if number == signal.SIGCONT:
             return True
     return False
+
+
+async def end_all(find: Callable[[], list[int]]) -> None:
+    """SIGKILL what *find* finds, until it finds nothing more. Raises SystemFailure for one that does not end."""
+    while pids := find():
+        for pid in pids:
+            try:
+                fd = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+            try:
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+                await asyncio.wait_for(children.readable(fd), DEATH_SECONDS)
+            except ProcessLookupError:
+                continue
+            except TimeoutError as error:
+                raise SystemFailure(f"process {pid} did not end within {DEATH_SECONDS:g} s of SIGKILL") from error
+            finally:
+                os.close(fd)
 
 
 def own_spaces(first: int) -> Spaces:
