@@ -24,6 +24,8 @@ LONGEST_PATH = 107
 RUNNING = 0
 STARTING = 1
 
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
 STORE_HINT = "choose another place with LABDOCK_DATA"
 
 
@@ -92,14 +94,23 @@ class Tenure:
 
         Returns None, or the pid of the engine that is running by then. Raises SystemFailure.
         """
+        path = self._paths.run / "lock"
         while True:
-            self._run = _open_lock(self._paths.run / "lock")
-            locks.wait(self._run, STARTING)
-            # The engine that was waited for may have ended and removed its run folder, lock and all.
-            if _is_same(self._run, self._paths.run / "lock"):
+            # An engine that ends removes its run folder, lock and all, also under those who wait for it.
+            try:
+                self._paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._run = os.open(path, _LOCK_FLAGS, 0o600)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise translate(f"opening {path}", error) from error
+            try:
+                locks.wait(self._run, STARTING)
+            except OSError as error:
+                raise translate(f"locking {path}", error, "choose another place with LABDOCK_RUN") from error
+            if _is_same(self._run, path):
                 break
             os.close(self._run)
-            self._paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         if locks.take(self._run, RUNNING):
             return None
         pid = locks.holder(self._run, RUNNING)
@@ -109,8 +120,8 @@ class Tenure:
     def take_store(self) -> None:
         """Take the store. Raises Conflict naming who has it."""
         path = self._paths.data / "lock"
-        self._data = _open_lock(path)
         try:
+            self._data = os.open(path, _LOCK_FLAGS, 0o600)
             taken = locks.take(self._data, RUNNING)
         except OSError as error:
             raise translate(f"locking {path}", error, STORE_HINT) from error
@@ -133,21 +144,16 @@ class Tenure:
 
     def end(self) -> None:
         """Remove what is in the run folder and let go of both. The folder itself goes when nothing else is in it."""
+        with contextlib.suppress(OSError):
+            self._paths.box.rmdir()
+        # The lock goes last: from then on a next engine may be at home here.
         for name in ("docker.sock", "status.json", "lock"):
             self._paths.run.joinpath(name).unlink(missing_ok=True)
-        for folder in (self._paths.box, self._paths.run):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        with contextlib.suppress(OSError):
+            self._paths.run.rmdir()
         if self._data >= 0:
             os.close(self._data)
         os.close(self._run)
-
-
-def _open_lock(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise translate(f"opening {path}", error) from error
 
 
 def _is_same(fd: int, path: Path) -> bool:

@@ -94,7 +94,10 @@ def _try_cgroups() -> tuple[Probe, tuple[str, ...]]:
 
 
 def _look_at_cgroups() -> tuple[Probe, tuple[str, ...]]:
-    controllers = tuple(CGROUPS.joinpath("cgroup.controllers").read_text().split())
+    controllers: tuple[str, ...] = ()
+    # A group that only host root may look into (podman moves everything there is into one) has none to offer.
+    with contextlib.suppress(PermissionError):
+        controllers = tuple(CGROUPS.joinpath("cgroup.controllers").read_text().split())
     writable = os.access(CGROUPS / "cgroup.procs", os.W_OK)
     found = f"controllers: {' '.join(controllers) or 'none'}; {'own' if writable else 'not own'} group"
     if controllers and writable:
