@@ -162,7 +162,7 @@ SCENARIOS: dict[str, list[Line]] = {
         ("inspect nope", 1, r"^\[\]\n", r"(?i)no such object: nope"),
         ("container inspect nope", 1, r"^\[\]\n", r"No such container: nope"),
         ("image inspect nope", 1, r"^\[\]\n", r"No such image: nope"),
-        ("network inspect nope", 1, r"^\[\]\n", r"network nope not found"),
+        ("network inspect nope", 1, r"^\[\]\n", r"network nope not found|No such network: nope"),
         ("volume inspect nope", 1, r"^\[\]\n", r"(?i)no such volume"),
         ("logs nope", 1, None, r"No such container: nope"),
         ("start nope", 1, None, r"No such container: nope"),
