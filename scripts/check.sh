@@ -2,7 +2,7 @@
 # Style, types and architecture. Says each part that holds; all parts run even when one fails.
 set -uo pipefail
 umask 022
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 status=0
 cache=$(mktemp -d /tmp/labdock-check.XXXXXX)
 trap 'rm -rf "$cache"' EXIT

@@ -24,29 +24,29 @@ packages=(crun conmon slirp4netns fuse-overlayfs uidmap nftables catatonit busyb
 programs=(crun conmon slirp4netns fuse-overlayfs newuidmap nft catatonit busybox ip)
 
 missing_packages() {
-    local known package lacking=()
+    local known package gaps=()
     known=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)
     for package in "${packages[@]}"; do
-        [[ $'\n'"$known"$'\n' == *$'\n'"$package installed"$'\n'* ]] || lacking+=("$package")
+        [[ $'\n'"$known"$'\n' == *$'\n'"$package installed"$'\n'* ]] || gaps+=("$package")
     done
     # The docker command line is what the tests talk to the engine with; any that is there will do.
-    if [ "$wanted" != base ] && ! have docker; then lacking+=(docker-cli-of-this-release); fi
+    if [ "$wanted" != base ] && ! have docker; then gaps+=(docker-cli-of-this-release); fi
     if [ "$wanted" = bench ]; then
-        have podman || lacking+=(podman)
-        have dockerd || lacking+=(docker.io)
-        have rootlesskit || lacking+=(rootlesskit)
+        have podman || gaps+=(podman)
+        have dockerd || gaps+=(docker.io)
+        have rootlesskit || gaps+=(rootlesskit)
     fi
-    echo "${lacking[*]}"
+    echo "${gaps[*]}"
 }
 
 missing_programs() {
-    local program lacking=()
+    local program gaps=()
     [ "$wanted" = base ] || programs+=(docker)
     [ "$wanted" != bench ] || programs+=(podman dockerd rootlesskit)
     for program in "${programs[@]}"; do
-        have "$program" || lacking+=("$program")
+        have "$program" || gaps+=("$program")
     done
-    echo "${lacking[*]}"
+    echo "${gaps[*]}"
 }
 
 closed_devices() {
@@ -122,7 +122,7 @@ open_device() {
     local device=$1
     if [ ! -e "$device" ]; then
         case $device in
-            /dev/net/tun) mkdir -p /dev/net && mknod "$device" c 10 200 2>/dev/null || true ;;
+            /dev/net/tun) mkdir -p /dev/net; mknod "$device" c 10 200 2>/dev/null || true ;;
             /dev/fuse) mknod "$device" c 10 229 2>/dev/null || true ;;
         esac
     fi

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import hypothesis
 import pytest
@@ -16,6 +20,55 @@ from labdock.sys import mounts
 # The machine may be busy and the checkout somebody else's: no deadline for one example, nothing kept between runs.
 hypothesis.settings.register_profile("labdock", deadline=None, database=None)
 hypothesis.settings.load_profile("labdock")
+
+#: Seconds for one test; a test that needs more says so: ``@pytest.mark.limit(300)``.
+LIMIT = 120
+#: What the outside of a sandbox waits longer than its inside, which can say where it hangs.
+GRACE = 10
+
+
+class TookTooLong(BaseException):
+    """A test ran out of its time. No ``Exception``: what is under test must not swallow it."""
+
+
+def _ring(_signal: int, _frame: FrameType | None) -> None:
+    raise TookTooLong("the test ran out of its time")
+
+
+def _limit(item: pytest.Item) -> int:
+    mark = item.get_closest_marker("limit")
+    return int(mark.args[0]) if mark else LIMIT
+
+
+@contextmanager
+def _bounded(item: pytest.Item) -> Iterator[None]:
+    """Bounded by an alarm: a watchdog thread would not do beside tests that fork."""
+    outside = item.get_closest_marker("sandbox") is not None
+    before = signal.signal(signal.SIGALRM, _ring)
+    signal.alarm(_limit(item) + (GRACE if outside else 0))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with _bounded(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with _bounded(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    with _bounded(item):
+        return (yield)
 
 
 def own_maps() -> IdMaps:
@@ -45,6 +98,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     def main() -> int:
         os.close(read)
         outcome: tuple[str, str] = ("passed", "")
+        # An alarm is not inherited; its handler is.
+        signal.alarm(_limit(pyfuncitem))
         try:
             _settle()
             pyfuncitem.obj(**arguments)
@@ -53,16 +108,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         except BaseException:
             info = pytest.ExceptionInfo.from_current()
             outcome = ("failed", str(info.getrepr(style="long", chain=True)))
+        signal.alarm(0)
         with os.fdopen(write, "wb") as out:
             pickle.dump(outcome, out)
         return 0
 
     started = sandbox.spawn(own_maps(), main)
     os.close(write)
-    with os.fdopen(read, "rb") as source:
-        data = source.read()
-    os.close(started.pidfd)
-    _, status = os.waitpid(started.pid, 0)
+    try:
+        with os.fdopen(read, "rb") as source:
+            data = source.read()
+    except TookTooLong:
+        signal.pidfd_send_signal(started.pidfd, signal.SIGKILL)
+        raise
+    finally:
+        os.close(started.pidfd)
+        _, status = os.waitpid(started.pid, 0)
     if not data:
         pytest.fail(f"the sandbox ended without a word (status {status})", pytrace=False)
     kind, text = pickle.loads(data)
