@@ -32,7 +32,7 @@ from labdock.store.snapshots import Layer, Snapshotter
 
 #: Configs and manifests are read into memory; larger ones are refused.
 MOST_JSON = 8 << 20
-_FULL_NAME = "io.containerd.image.name"
+FULL_NAME = "io.containerd.image.name"
 Action = tuple[str, str]
 
 
@@ -368,7 +368,7 @@ class Images:
             config = self._config(record)
             platform = oci.Platform(os=config.os, architecture=config.architecture, variant=config.variant)
             for name in sorted(names.get(record.id, ())) or [""]:
-                notes = {_FULL_NAME: name, oci.REF_NAME: references.parse(name).tag or name} if name else {}
+                notes = {FULL_NAME: name, oci.REF_NAME: references.parse(name).tag or name} if name else {}
                 manifests.append(msgspec.structs.replace(record.manifest, platform=platform, annotations=notes))
         self.content.replace("index.json", msgspec.json.encode(Index(manifests=tuple(manifests))))
 

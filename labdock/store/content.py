@@ -141,6 +141,11 @@ class Ingest:
         """The raw file, for a writer that hashes by itself; ends in :meth:`commit_hashed`."""
         return self._file
 
+    @property
+    def hexdigest(self) -> str:
+        """sha256 of what was written so far, in hex."""
+        return self._hash.hexdigest()
+
     def tell(self) -> int:
         """Bytes that are here."""
         return self._size
