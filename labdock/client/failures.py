@@ -28,6 +28,9 @@ _MISSING: tuple[tuple[str, type[LabdockError]], ...] = (
 )
 _MISSING_NETWORK = re.compile(r"network \S.* not found", re.IGNORECASE)
 
+#: Docker's own way to say where: engines that send no range have it in their words.
+_DOCKERFILE_LINE = re.compile(r"dockerfile parse error on line (\d{1,9})\b", re.IGNORECASE)
+
 
 class _Words(msgspec.Struct):
     """``line`` and the rest: where in a Dockerfile, as in errors.DockerfileError."""
@@ -58,7 +61,9 @@ def restore(status: int, body: bytes) -> LabdockError:
     except msgspec.MsgspecError:
         words = _Words(body.decode("utf-8", "replace").strip())
     message = words.message or f"the engine answered {status} and said nothing more"
-    if words.line and status == 400:
+    if status == 400 and not words.line and (found := _DOCKERFILE_LINE.match(message)):
+        words.line = int(found[1])
+    if status == 400 and words.line:
         return errors.DockerfileError(
             message,
             line=words.line,

@@ -15,11 +15,13 @@ from labdock.commands.build_view import BuildError, BuildView
 from labdock.commands.cards import ImageCard
 from labdock.commands.results import Result, Text
 from labdock.commands.tree import command
-from labdock.errors import EngineUnreachable, InvalidRequest
+from labdock.errors import DockerfileError, EngineUnreachable, InvalidRequest
+from labdock.schema.build import BuildFailed
 
 if TYPE_CHECKING:
     from labdock.client.context import Context
     from labdock.commands.face import Face
+    from labdock.schema.build import AnyBuildEvent
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -141,6 +143,7 @@ def build_image(
         cache_from=options["cache_from"],
         tick=tick,
     )
+    events = _with_refusal(events)
     if options["quiet"]:
         for event in events:
             if event is not None:
@@ -159,6 +162,21 @@ def build_image(
     if not face.keeps_results or options["quiet"]:
         return Text(view.done.image)
     return ImageCard(face.client.images.inspect(view.done.image), view.done.names)
+
+
+def _with_refusal(events: Iterator[AnyBuildEvent | None]) -> Iterator[AnyBuildEvent | None]:
+    """*events*; a Dockerfile that was refused before the first is a failure with a place like any other."""
+    try:
+        yield from events
+    except DockerfileError as error:
+        yield BuildFailed(
+            message=error.message,
+            hint=error.hint,
+            line=error.line,
+            end_line=error.end_line,
+            column=error.column,
+            end_column=error.end_column,
+        )
 
 
 def build_arguments(texts: tuple[str, ...]) -> dict[str, str | None]:

@@ -41,3 +41,9 @@ def test_a_dockerfile_error_keeps_its_place() -> None:
     error = restore(400, b'{"message":"unknown instruction","line":3,"column":0,"end_column":4}')
     assert isinstance(error, errors.DockerfileError)
     assert (error.line, error.end_line, error.column, error.end_column) == (3, 3, 0, 4)
+
+
+def test_a_dockerfile_error_in_words_only_has_its_line() -> None:
+    error = restore(400, b'{"message":"dockerfile parse error on line 3: unknown instruction: RNU"}')
+    assert isinstance(error, errors.DockerfileError)
+    assert (error.line, error.column) == (3, -1)

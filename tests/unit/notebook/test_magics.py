@@ -178,6 +178,16 @@ def test_a_failing_line_is_named_by_its_number_in_the_cell(
     assert "  4 | RUN exit 1\n    | ^^^^^^^^^^" in capsys.readouterr().out
 
 
+def test_a_refused_dockerfile_is_shown_where_it_is_wrong(
+    shell: Any, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "dockerfile parse error on line 2: unknown instruction: RNU"
+    script.on("POST", "/build", Reply(400, {"message": words}))
+    with pytest.raises(UsageError, match="unknown instruction"):
+        shell.run_cell_magic("dockerfile", "-t app", "FROM busybox\nRNU x\n")
+    assert "  3 | RNU x\n    | ^^^^^" in capsys.readouterr().out
+
+
 def test_an_empty_cell_says_what_is_missing(shell: Any) -> None:
     with pytest.raises(UsageError, match="no Dockerfile in it"):
         shell.run_cell_magic("dockerfile", "-t app", "\n")
