@@ -72,6 +72,8 @@ def _run(face: Face, image: str, command: tuple[str, ...], options: dict[str, An
         face.check_tty()
     request = request_from(image, command, options, attach=not detach, stdin=stdin)
     created = create_container(face, request, options)
+    if detach and stdin and face.keeps_results and face.read_input().strip():
+        face.say("note: with -d the cell's body is not sent to the program")
     if detach:
         face.client.containers.start(created.id)
         return started(face, created.id)

@@ -22,7 +22,10 @@ class Picture:
 
 
 class LiveOutput:
-    """One display, updated in place. *show* displays the first time and gives the function that updates."""
+    """One display, updated in place. *show* displays the first time and gives the function that updates.
+
+    Where nothing can be updated in place (IPython in a terminal), only the last state is shown.
+    """
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class LiveOutput:
     ) -> None:
         self._picture = picture
         self._show = show or display
+        self._in_place = show is not None or has_kernel()
         self._clock = clock
         self._update: Callable[[Picture], None] | None = None
         self._last = float("-inf")
@@ -39,13 +43,21 @@ class LiveOutput:
     def refresh(self, *, force: bool = False) -> None:
         """Show the picture as it is now, unless it was shown a moment ago."""
         now = self._clock()
-        if not force and now - self._last < INTERVAL:
+        if not force and (not self._in_place or now - self._last < INTERVAL):
             return
         self._last = now
         if self._update is None:
             self._update = self._show(self._picture)
         else:
             self._update(self._picture)
+
+
+def has_kernel() -> bool:
+    """Whether a front end listens that can change what it has shown."""
+    from IPython.core.getipython import get_ipython
+
+    find: Any = get_ipython
+    return getattr(find(), "kernel", None) is not None
 
 
 def display(picture: Picture) -> Callable[[Picture], None]:
