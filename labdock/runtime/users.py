@@ -56,7 +56,7 @@ def resolve(rootfs: Path, user: str, extra_groups: Iterable[str] = ()) -> User:
     wanted_user, _, wanted_group = user.partition(":")
     folder = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        accounts = _accounts(_read(folder, "etc/passwd"))
+        accounts = list(_accounts(_read(folder, "etc/passwd")))
         groups = list(_groups(_read(folder, "etc/group")))
     finally:
         os.close(folder)
@@ -117,9 +117,10 @@ def _read(folder: int, path: str) -> Iterator[list[str]]:
         fd = beneath.open_beneath(folder, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return
         text = file.read(_FILE_LIMIT).decode("utf-8", "surrogateescape")
     for line in text.splitlines():
         line = line.strip()

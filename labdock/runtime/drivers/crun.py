@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from labdock.runtime import Bundle, ExecProcess, ExecRequest, Exit, Monitored, c
 from labdock.runtime.drivers import execution, failures
 from labdock.runtime.drivers.filters import SeccompFilters
 from labdock.runtime.monitor import conmon, processes
-from labdock.runtime.monitor.container import MonitoredContainer
+from labdock.runtime.monitor.container import LOST, MonitoredContainer
 from labdock.runtime.monitor.layout import Layout
 from labdock.runtime.spec import ALL, build_process
 from labdock.sys import mounts
@@ -81,7 +82,6 @@ class CrunDriver:
         key = self._filters.key(bundle.spec)
         spec = bundle.spec if key is None else self._filters.apply(key, bundle.spec)
         layout.config.write_bytes(msgspec.json.encode(spec))
-        layout.settings.write_bytes(msgspec.json.encode(settings))
         argv = conmon.command_line(self._conmon, self._crun, self._arguments, bundle)
         errors = os.memfd_create("conmon-errors")
         try:
@@ -93,6 +93,8 @@ class CrunDriver:
                 raise failures.translate(text, _program(bundle), failures.CREATE)
         finally:
             os.close(errors)
+        # Last: without this file the container was not made to its end (see adopt).
+        layout.settings.write_bytes(msgspec.json.encode(settings))
         container = MonitoredContainer(bundle.id, report.pid, layout, settings, os.dup(child.pidfd))
         self._containers[bundle.id] = container
         if key is not None and not self._filters.knows(key):
@@ -164,20 +166,22 @@ class CrunDriver:
         if self._monitors is None:
             self._monitors = conmon.find_monitors()
         monitor = self._open_monitor(self._monitors.get(container), folder)
-        if monitor is None:
-            end = conmon.read_exit(layout, container)
-            if end is None and folder.exists():
-                await self._forget(container)
-            return end
         try:
             settings = msgspec.json.decode(layout.settings.read_bytes(), type=conmon.Settings)
             pid = int(layout.pid.read_text())
         except (OSError, ValueError, msgspec.DecodeError):
             # The engine was killed in the middle of create: nobody knows how far that is, so it ends here.
-            os.close(monitor)
-            await processes.end_all(lambda: conmon.find_programs(folder))
-            await self._forget(container)
+            if monitor is not None:
+                os.close(monitor)
+            await self._abandon(container, folder)
             return None
+        if monitor is None:
+            end = conmon.read_exit(layout, container)
+            if end is None:
+                # The monitor was killed with the engine.
+                await self._abandon(container, folder)
+                end = Exit(code=LOST, at=time.time_ns())
+            return end
         adopted = MonitoredContainer(container, pid, layout, settings, monitor)
         self._containers[container] = adopted
         return adopted
@@ -210,10 +214,15 @@ class CrunDriver:
             self._containers.pop(container, None)
             # All that crun holds for it without a cgroup: its processes, which have ended, and this folder.
             shutil.rmtree(self._root / container, ignore_errors=True)
-        await self._forget(container)
         folder = self._folders.pop(container, None)
+        await self._forget(container)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+    async def _abandon(self, container: str, folder: Path) -> None:
+        """End everything that works on *folder*, and have crun forget *container*."""
+        await processes.end_all(lambda: conmon.find_programs(folder))
+        await self._forget(container)
 
     async def _forget(self, container: str) -> None:
         """Have crun remove what it knows of *container*, whatever state it is in."""

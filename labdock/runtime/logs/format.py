@@ -99,6 +99,11 @@ class LineJoiner:
                 parts[stream] = (first, texts, size)
         return lines
 
+    @property
+    def pending(self) -> int:
+        """How many lines have begun and not ended."""
+        return len(self._parts)
+
     def finish(self) -> list[LogLine]:
         """What has no end of line, oldest first: the container has ended."""
         left = [LogLine(stream, first, b"".join(texts)) for stream, (first, texts, _) in self._parts.items()]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,11 +26,13 @@ async def read_log(
     until: int | None = None,
     tail: int | None = None,
     ended: asyncio.Event | None = None,
-) -> AsyncIterator[LogLine]:
+) -> AsyncGenerator[LogLine, None]:
     """The lines of the log at *path*; see :func:`read_batches`."""
-    async for batch in read_batches(path, since=since, until=until, tail=tail, ended=ended):
-        for line in batch:
-            yield line
+    batches = read_batches(path, since=since, until=until, tail=tail, ended=ended)
+    async with contextlib.aclosing(batches):
+        async for batch in batches:
+            for line in batch:
+                yield line
 
 
 async def read_batches(
@@ -39,7 +42,7 @@ async def read_batches(
     until: int | None = None,
     tail: int | None = None,
     ended: asyncio.Event | None = None,
-) -> AsyncIterator[list[LogLine]]:
+) -> AsyncGenerator[list[LogLine], None]:
     """The lines of the log at *path*, oldest first, in non-empty lists.
 
     *since* and *until* are times in ns since the epoch, both inclusive; *tail* is how many of the last lines
@@ -151,6 +154,10 @@ class _Reader:
         if position > 0:
             data = data[data.index(b"\n") + 1 :]
         joined = self._joiner.feed(self._records(data))
+        # A line that has no end yet is one of the last, and comes later.
+        count -= self._joiner.pending
+        if count <= 0:
+            return []
         return [lines] if (lines := self._select(joined[-count:])) else []
 
 
