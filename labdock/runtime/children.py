@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import fcntl
 import os
 import signal
 from collections.abc import Mapping, Sequence
 
 from labdock.errors import SystemFailure
+from labdock.sys import libc
 
 #: Python ignores these; programs expect the default.
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 _ABOVE_TARGETS = 64
+_REPORT_LIMIT = 64 * 1024
+_SYS_CLOSE_RANGE = 436
+_CLOSE_RANGE_CLOEXEC = 4
 
 
 def spawn(argv: Sequence[str], environment: Mapping[str, str], fds: Mapping[int, int]) -> Child:
     """Start *argv* (argv[0] absolute); *fds* says which of our fds (values) it gets under which numbers (keys).
 
-    Everything else that we have open is close-on-exec (PEP 446) and stays ours. Takes about 0.5 ms: the
-    C library's spawn shares memory with the child until its exec. Raises SystemFailure.
+    Everything else that we have open stays ours. Takes about 0.5 ms: the C library's spawn shares memory with
+    the child until its exec. Raises SystemFailure.
     """
+    _keep_ours()
     # A source whose number is also a target would be overwritten before it is copied.
     moved = {
         source: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _ABOVE_TARGETS)
@@ -38,6 +45,13 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str], fds: Mapping[int,
         for fd in moved.values():
             os.close(fd)
     return Child(pid)
+
+
+def _keep_ours() -> None:
+    """Mark all of our fds close-on-exec: Python opens them so (PEP 446), but those we were started with are not."""
+    # ENOSYS before Linux 5.11: then what was inherited stays inherited.
+    with contextlib.suppress(OSError):
+        libc.syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(3), ctypes.c_uint(2**32 - 1), ctypes.c_uint(_CLOSE_RANGE_CLOEXEC))
 
 
 class Child:
@@ -75,9 +89,6 @@ class Child:
                 signal.pidfd_send_signal(self.pidfd, number)
             except ProcessLookupError:
                 return
-
-
-_REPORT_LIMIT = 64 * 1024
 
 
 async def read_until(fd: int, mark: bytes) -> bytes:
