@@ -98,8 +98,10 @@ class Records(Result, Generic[T], Sequence[T]):
 
 
 def _heading(title: str) -> str:
-    """``Image ID`` for ``IMAGE ID``."""
-    return title.capitalize().replace(" id", " ID") if title.isupper() and len(title) > 3 else title
+    """``Image ID`` for ``IMAGE ID``; ps' own titles stay."""
+    if title in ("C", "CMD", "PID", "PPID", "STIME", "TTY", "UID"):
+        return title
+    return title.capitalize().replace(" id", " ID") if title.isupper() else title
 
 
 def align(lines: Sequence[Sequence[str]], gap: int = 3) -> str:
