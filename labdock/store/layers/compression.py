@@ -107,6 +107,11 @@ class _Rejoined:
         data, self._head = self._head[:size], self._head[size:]
         return data
 
+    def readinto(self, target: memoryview) -> int:
+        data = self.read(len(target))
+        target[: len(data)] = data
+        return len(data)
+
     def readable(self) -> bool:
         return True
 
