@@ -27,7 +27,8 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "
     head = "".join(f'<th style="{cell}">{escape(title)}</th>' for title in titles)
     body = "".join("<tr>" + "".join(f'<td style="{cell}">{value}</td>' for value in row) + "</tr>" for row in rows)
     title = f'<caption style="text-align:left;{FAINT}">{escape(caption)}</caption>' if caption else ""
-    return f'<table style="border-collapse:collapse;color:inherit">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    parts = f"{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<table style="border-collapse:collapse;color:inherit">{parts}</table>'
 
 
 def code(text: str) -> str:
@@ -69,4 +70,5 @@ def port_address(port: int, environment: Mapping[str, str] | None = None) -> str
 
 
 def port_link(port: int, text: str) -> str:
-    return f'<a href="{escape(port_address(port))}" target="_blank" rel="noopener" style="white-space:nowrap">{escape(text)}</a>'
+    address = escape(port_address(port))
+    return f'<a href="{address}" target="_blank" rel="noopener" style="white-space:nowrap">{escape(text)}</a>'
