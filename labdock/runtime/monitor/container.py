@@ -31,6 +31,7 @@ class MonitoredContainer:
         self.layout = layout
         self.settings = settings
         self._monitor = monitor
+        self._lost = False
         self._init = _open_process(pid)
         self._spaces = processes.own_spaces(pid)
         self._loop = asyncio.get_running_loop()
@@ -51,6 +52,7 @@ class MonitoredContainer:
         if end is None:
             # Nobody is left to read the container's output or to see its end: it can't go on.
             self.kill()
+            self._lost = True
             end = Exit(code=LOST, at=time.time_ns())
         if self._init >= 0:
             os.close(self._init)
@@ -96,8 +98,8 @@ class MonitoredContainer:
             self._kill_rest()
 
     async def end_rest(self) -> None:
-        """After the end: end what a shared pid namespace kept alive, and wait for it."""
-        if self._shares_pids:
+        """After the end: end what outlived it (no monitor, a shared pid namespace), and wait for it."""
+        if self._shares_pids or self._lost:
             await processes.end_all(lambda: processes.members(self._spaces))
 
     def pause(self) -> bool:
