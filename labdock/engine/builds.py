@@ -15,8 +15,8 @@ from labdock.engine.events import Events
 from labdock.engine.images import ImageService
 from labdock.engine.steps import StepRunner
 from labdock.errors import InvalidRequest, LabdockError, Unsupported
-from labdock.images.catalog import Images
-from labdock.images.references import parse_reference
+from labdock.images import references
+from labdock.images.store import Images
 from labdock.schema.build import BuildEvent
 from labdock.schema.build_query import BuildQuery
 from labdock.store.content import ContentStore
@@ -92,7 +92,7 @@ class Builds:
                 await asyncio.to_thread(shutil.rmtree, folder, True)
         self._events.emit("image", "build", image, {"name": query.names[0] if query.names else image})
         for name in query.names:
-            self._events.emit("image", "tag", image, {"name": parse_reference(name).familiar})
+            self._events.emit("image", "tag", image, {"name": references.parse(name).familiar})
 
 
 def _check(query: BuildQuery) -> None:
@@ -104,4 +104,4 @@ def _check(query: BuildQuery) -> None:
     if query.squash:
         raise InvalidRequest("squash is only supported with experimental mode")
     for name in query.names:
-        parse_reference(name)
+        references.parse(name)

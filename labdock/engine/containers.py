@@ -8,7 +8,7 @@ import contextlib
 import signal as signals
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +26,9 @@ from labdock.engine.records import ContainerRecord
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Supervisor
 from labdock.engine.volumes import Volumes
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NotFound, Unsupported
-from labdock.images.catalog import Images
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
+from labdock.images.image import Image
+from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
 from labdock.schema.container import CreateRequest, RestartPolicy
 from labdock.schema.ids import new_id
@@ -69,6 +70,7 @@ class Rooms:
     snapshotter: Snapshotter
     images: Images
     volumes: Volumes
+    find_image: Callable[[str], Awaitable[Image | None]]
     folder: Path
     controllers: tuple[str, ...]
 
@@ -91,7 +93,9 @@ class Containers:
         if name:
             name = check_name(name)
             self._ledger.check_free(name)
-        image = rooms.images.get(request.image or "")
+        image = await rooms.find_image(request.image or "")
+        if image is None:
+            raise NoSuchImage(request.image or "", hint="`labdock images` lists what is here")
         container = new_id()
         record = creation.build_record(
             request,

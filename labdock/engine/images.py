@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import queue
+import fnmatch
+import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from labdock.engine.events import Events
 from labdock.engine.filters import has_labels
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE
-from labdock.errors import InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
-from labdock.images import archive, bundled
-from labdock.images.catalog import Image, Images
-from labdock.images.references import parse_reference
+from labdock.engine.views import read_time
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound
+from labdock.images import archive, bundled, references
+from labdock.images.bootstrap import Bootstrap
+from labdock.images.image import Image
+from labdock.images.store import Images
+from labdock.schema.ids import is_hex, short_id
 
 Wire = dict[str, Any]
 OnLine = Callable[[Wire], None]
@@ -32,13 +36,17 @@ _FILTERS = frozenset({"dangling", "label", "label!", "before", "since", "until",
 class ImageService:
     """The image use cases. A *ref* is a name, an id or an unambiguous id prefix."""
 
-    def __init__(self, images: Images, ledger: Ledger, events: Events, busybox: str | None, scratch: Path) -> None:
+    def __init__(
+        self, images: Images, ledger: Ledger, events: Events, bootstrap: Bootstrap, busybox: str | None, scratch: Path
+    ) -> None:
         self._images = images
         self._ledger = ledger
         self._events = events
+        self._bootstrap = bootstrap
         self._busybox = busybox
         self._scratch = scratch
-        scratch.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
 
     def count(self) -> int:
         return len(self._images.list())
@@ -54,8 +62,7 @@ class ImageService:
         for name in filters:
             if name not in _FILTERS:
                 raise InvalidRequest(f"invalid filter '{name}'")
-        found = sorted(self._images.list(), key=lambda image: image.config.created, reverse=True)
-        return [self._summarise(image) for image in found if self._passes(image, filters)]
+        return [self._summarise(image) for image in self._images.list() if self._passes(image, filters)]
 
     def _passes(self, image: Image, filters: Filters) -> bool:
         if (wanted := filters.get("dangling")) and (not image.names) != (wanted[0].lower() in ("1", "true")):
@@ -63,7 +70,7 @@ class ImageService:
         if not has_labels(image.config.config.labels, filters):
             return False
         if (wanted := filters.get("reference")) and not any(
-            name.matches(pattern) for name in map(parse_reference, image.names) for pattern in wanted
+            _matches(name, pattern) for name in image.names for pattern in wanted
         ):
             return False
         if (wanted := filters.get("before")) and image.config.created >= self._images.get(wanted[0]).config.created:
@@ -79,9 +86,9 @@ class ImageService:
         return {
             "Id": image.id,
             "ParentId": "",
-            "RepoTags": [parse_reference(name).familiar for name in image.names],
+            "RepoTags": [name.familiar for name in image.names],
             "RepoDigests": [],
-            "Created": image.created,
+            "Created": read_time(image.config.created) // 10**9,
             "Size": image.size,
             "SharedSize": -1,
             "VirtualSize": image.size,
@@ -95,7 +102,7 @@ class ImageService:
         shown = {"Env": None, "Cmd": None, "Entrypoint": None, "Labels": None, "WorkingDir": "", "User": ""}
         return {
             "Id": image.id,
-            "RepoTags": [parse_reference(name).familiar for name in image.names],
+            "RepoTags": [name.familiar for name in image.names],
             "RepoDigests": [],
             "Parent": "",
             "Comment": "",
@@ -108,61 +115,85 @@ class ImageService:
             "Os": config.os,
             "Size": image.size,
             "VirtualSize": image.size,
-            "GraphDriver": {"Name": self._images.driver, "Data": None},
+            "GraphDriver": {"Name": self._images.snapshotter.name, "Data": None},
             "RootFS": {"Type": "layers", "Layers": list(config.rootfs.diff_ids)},
             "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
             "Descriptor": msgspec.to_builtins(image.manifest),
         }
 
     def history(self, ref: str) -> builtins.list[Wire]:
-        return self._images.history(ref)
+        return [
+            {
+                "Id": entry.id or "<missing>",
+                "Created": read_time(entry.created) // 10**9,
+                "CreatedBy": entry.created_by,
+                "Tags": list(entry.names) or None,
+                "Size": entry.size,
+                "Comment": entry.comment,
+            }
+            for entry in self._images.history(ref)
+        ]
 
     # -- changing ---------------------------------------------------------------------------------
 
     async def tag(self, ref: str, repo: str, tag: str) -> None:
-        name = f"{repo}:{tag}" if tag else repo
-        image = self._images.tag(ref, name)
-        self._events.emit("image", "tag", image.id, {"name": parse_reference(name).familiar})
+        target = str(references.join(repo, tag))
+        image = self._images.get(ref)
+        name = self._images.tag(ref, target)
+        self._events.emit("image", "tag", image.id, {"name": name.familiar})
+
+    def _in_use(self) -> dict[str, builtins.list[str]]:
+        """Image id → its containers, the running ones first."""
+        found: dict[str, builtins.list[str]] = {}
+        for record in sorted(self._ledger, key=lambda record: record.state.status not in ALIVE):
+            found.setdefault(record.image_id, []).append(record.id)
+        return found
 
     async def remove(self, ref: str, force: bool, no_prune: bool) -> builtins.list[Wire]:
         """Untag, and delete what no name holds. Conflict while a container stands on it."""
-        in_use: dict[str, builtins.list[str]] = {}
-        for record in self._ledger:
-            in_use.setdefault(record.image_id, []).append(record.id)
-        running = {record.image_id for record in self._ledger if record.state.status in ALIVE}
-        done = await asyncio.to_thread(self._images.remove, ref, force, in_use, running)
-        for kind, text in done:
+        image = self._images.get(ref)
+        running = [r.id for r in self._ledger if r.image_id == image.id and r.state.status in ALIVE]
+        if running and (len(image.names) < 2 or is_hex(ref.removeprefix("sha256:"))):
+            raise Conflict(
+                f"conflict: unable to delete {short_id(image.id)} (cannot be forced) - "
+                f"image is being used by running container {short_id(running[0])}",
+                hint=f"docker rm -f {short_id(running[0])}",
+            )
+        done = await asyncio.to_thread(self._images.remove, ref, force=force, in_use=self._in_use())
+        return self._tell_removed(done)
+
+    def _tell_removed(self, actions: Iterable[tuple[str, str]]) -> builtins.list[Wire]:
+        shown: builtins.list[Wire] = []
+        for kind, text in actions:
             self._events.emit("image", "untag" if kind == "Untagged" else "delete", text, {"name": text})
-        return [{kind: text} for kind, text in done]
+            shown.append({kind: text})
+        return shown
 
     async def prune(self, filters: Filters) -> Wire:
-        """Untagged images; all that no container uses with ``dangling=false``."""
+        """Untagged images; with ``dangling=false`` all that no container uses."""
         everything = (filters.get("dangling") or ["true"])[0].lower() in ("0", "false")
-        gone: builtins.list[Wire] = []
-        freed = 0
-        for image in self._images.list():
-            if self._users(image) or (image.names and not everything):
-                continue
-            for name in image.names or (image.id,):
-                gone += await self.remove(name, force=False, no_prune=False)
-            freed += image.size
-        return {"ImagesDeleted": gone or None, "SpaceReclaimed": freed}
+        pruned = await asyncio.to_thread(self._images.prune, everything=everything, in_use=self._in_use())
+        return {"ImagesDeleted": self._tell_removed(pruned.actions) or None, "SpaceReclaimed": pruned.size}
 
     async def pull(self, name: str, tag: str, platform: str | None, on_event: OnLine) -> None:
-        """An image from elsewhere. For now: the bundled busybox, and what ``bootstrap`` made before."""
-        wanted = parse_reference(f"{name}:{tag}" if tag and ":" not in name.rpartition("/")[2] else name)
-        on_event({"status": f"Pulling from {wanted.path}", "id": wanted.tag or "latest"})
+        """An image from elsewhere. For now: the bundled busybox, and what is here already."""
+        wanted = references.join(name, tag)
+        on_event({"status": f"Pulling from {wanted.name.partition('/')[2]}", "id": wanted.tag or wanted.digest})
         image = await self.find(str(wanted))
         if image is None:
-            raise NotFound(
-                f"pull access denied for {wanted.familiar_name}, repository does not exist or may require "
-                f"'docker login': this engine can't reach registries yet",
-                hint="busybox is bundled; `labdock images bootstrap debian:bookworm` makes a Debian base; "
-                "`docker load` takes an archive",
-            )
+            raise self._unknown(wanted)
         on_event({"status": f"Digest: {image.manifest.digest}"})
         on_event({"status": f"Status: Image is up to date for {wanted.familiar}"})
         self._events.emit("image", "pull", wanted.familiar, {"name": wanted.familiar_name})
+
+    @staticmethod
+    def _unknown(wanted: references.Reference) -> NotFound:
+        return NotFound(
+            f"pull access denied for {wanted.familiar_name}, repository does not exist or may require "
+            f"'docker login': this engine can't reach registries yet",
+            hint="busybox is bundled; `labdock images bootstrap debian:bookworm` makes a Debian base; "
+            "`labdock load` takes an archive",
+        )
 
     async def find(self, name: str) -> Image | None:
         """The image *name*, from here or from what is bundled; None when there is none."""
@@ -170,24 +201,15 @@ class ImageService:
             return self._images.get(name)
         except NoSuchImage:
             pass
-        try:
-            wanted = parse_reference(name)
-        except LabdockError:
+        if references.parse(name).familiar != bundled.NAME or self._busybox is None:
             return None
-        if wanted.familiar in bundled.NAMES and self._busybox:
-            return await asyncio.to_thread(bundled.ensure_busybox, self._images, Path(self._busybox))
-        return None
+        return await asyncio.to_thread(bundled.ensure_busybox, self._images, Path(self._busybox))
 
     async def resolve(self, name: str, platform: str | None, *, pull: bool) -> BaseImage:
         """For FROM and COPY --from: the build room's Puller."""
         image = await self.find(name)
         if image is None:
-            familiar = parse_reference(name).familiar_name
-            raise NotFound(
-                f"pull access denied for {familiar}, repository does not exist or may require 'docker login': "
-                f"No such image: {name}",
-                hint="busybox is bundled; `labdock images bootstrap debian:bookworm` makes a Debian base",
-            )
+            raise self._unknown(references.parse(name))
         snapshot = await asyncio.to_thread(self._images.unpack, image)
         return BaseImage(id=image.id, config=image.config, snapshot=snapshot)
 
@@ -205,37 +227,41 @@ class ImageService:
                 await asyncio.to_thread(file.write, chunk)
             file.seek(0)
             try:
-                names = await asyncio.to_thread(archive.load, self._images, file, tell)
+                loaded = await asyncio.to_thread(archive.load, self._images, file, tell)
             except LabdockError as error:
                 on_event({"error": str(error), "errorDetail": {"message": str(error)}})
                 return
-        for name in names:
-            self._events.emit("image", "load", name, {"name": name})
+        for image in loaded:
+            self._events.emit("image", "load", image.id, {"name": image.names[0].familiar if image.names else image.id})
 
     async def save(self, refs: builtins.list[str]) -> AsyncIterator[bytes]:
         """``docker save``. Raises NoSuchImage before the first byte."""
-        images = [self._images.get(ref) for ref in refs]
-        pipe: queue.Queue[bytes | BaseException | None] = queue.Queue(maxsize=8)
+        for ref in refs:
+            self._images.get(ref)
+        return self._saved(refs)
 
-        def work() -> None:
-            try:
-                archive.save(self._images, images, refs, _QueueWriter(pipe))
-                pipe.put(None)
-            except BaseException as error:
-                pipe.put(error)
-
-        return self._pump(pipe, work)
-
-    async def _pump(
-        self, pipe: queue.Queue[bytes | BaseException | None], work: Callable[[], None]
-    ) -> AsyncIterator[bytes]:
-        task = asyncio.create_task(asyncio.to_thread(work))
-        while (piece := await asyncio.to_thread(pipe.get)) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
-        await task
+    async def _saved(self, refs: builtins.list[str]) -> AsyncIterator[bytes]:
+        with tempfile.TemporaryFile(dir=self._scratch) as file:
+            await asyncio.to_thread(archive.save, self._images, refs, file)
+            file.seek(0)
+            while chunk := await asyncio.to_thread(file.read, 1 << 20):
+                yield chunk
 
     async def bootstrap(self, name: str, on_event: OnLine) -> None:
-        """A base image from the distribution's packages."""
-        raise Unsupported(name)
+        """Make a base image from the distribution's packages; progress as status lines."""
+        wanted = references.parse(name)
+        if wanted.familiar_name != "debian":
+            raise InvalidRequest(
+                f"no base image called {wanted.familiar_name} can be made here",
+                hint="write debian:SUITE, for example debian:bookworm",
+            )
+        image = await self._bootstrap.bootstrap(
+            wanted.familiar, wanted.tag, lambda line: on_event({"status": line, "id": wanted.familiar})
+        )
+        on_event({"status": f"Made {wanted.familiar}", "id": wanted.familiar})
+        self._events.emit("image", "import", image.id, {"name": wanted.familiar})
+
+
+def _matches(name: references.Reference, pattern: str) -> bool:
+    """The ``reference`` filter: a shell pattern over the familiar name, with or without its tag."""
+    return any(fnmatch.fnmatchcase(text, pattern) for text in (name.familiar, name.familiar_name))

@@ -21,7 +21,8 @@ from labdock.engine.system import System
 from labdock.engine.volumes import Volumes
 from labdock.errors import HostUnfit
 from labdock.host.plan import Plan
-from labdock.images.catalog import Images
+from labdock.images.bootstrap import Bootstrap
+from labdock.images.store import Images
 from labdock.network import Outside
 from labdock.network.networks import Networks
 from labdock.runtime.drivers.crun import CrunDriver
@@ -43,7 +44,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     ledger = Ledger(database)
     content = ContentStore(paths.data / "content")
     snapshotter = open_snapshotter(plan.snapshotter, paths.data / "snapshots", plan.tools)
-    leases = Leases(database)
+    leases = Leases(content, snapshotter)
     images = Images(database, content, snapshotter, leases)
     driver = CrunDriver(_tool(plan, "crun"), _tool(plan, "conmon"), paths.box)
     networks = Networks(database, outside, netns_folder=paths.box / "netns", nft=_tool(plan, "nft"))
@@ -57,6 +58,9 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     )
     stage = Stage(paths, machine, snapshotter, networks, volumes, ledger)
     supervisor = Supervisor(database, intents, ledger, driver, stage, events)
+    bootstrap = Bootstrap(images, paths.data / "bases", plan.tools.get("mmdebstrap", "mmdebstrap"))
+    busybox = plan.tools.get("busybox")
+    image_service = ImageService(images, ledger, events, bootstrap, busybox, paths.data / "scratch")
     rooms = Rooms(
         database=database,
         intents=intents,
@@ -66,13 +70,13 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         driver=driver,
         snapshotter=snapshotter,
         images=images,
+        find_image=image_service.find,
         volumes=volumes,
         folder=paths.data / "containers",
         controllers=plan.controllers,
     )
     containers = Containers(rooms)
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
-    image_service = ImageService(images, ledger, events, plan.tools.get("busybox"), paths.data / "scratch")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
     return Engine(
         containers=containers,

@@ -42,6 +42,17 @@ def show_time(ns: int) -> str:
     return datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ns % 10**9:09d}Z"
 
 
+def read_time(text: str) -> int:
+    """RFC 3339 as ns since the epoch; 0 for what is none."""
+    whole, _, rest = text.rstrip("Z").partition(".")
+    try:
+        seconds = int(datetime.fromisoformat(whole + "+00:00" if "+" not in whole else whole).timestamp())
+    except ValueError:
+        return 0
+    digits = rest.partition("+")[0]
+    return seconds * 10**9 + (int(digits[:9].ljust(9, "0")) if digits.isdecimal() else 0)
+
+
 def show_config(config: ContainerConfig, sent: Wire) -> Wire:
     """The Config object: what was sent, with what the image added."""
     return {**_CONFIG_DEFAULTS, **sent, **{k: v for k, v in msgspec.to_builtins(config).items() if v is not None}}

@@ -58,8 +58,8 @@ class EngineUnderTest:
         return found
 
     def pid(self, role: str) -> int:
-        """The pid of outer, inner or engine, on the host."""
-        return next(int(p["pid"]) for p in self.status()["processes"] if p["role"] == role)
+        """The pid of outer, inner or engine, on the host; 0 when there is none at the moment."""
+        return next((int(p["pid"]) for p in self.status().get("processes", ()) if p["role"] == role), 0)
 
     def kill(self, role: str) -> None:
         os.kill(self.pid(role), signal.SIGKILL)
