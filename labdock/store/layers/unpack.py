@@ -122,6 +122,10 @@ class _Unpacker:
             while piece := self._reader.take():
                 while piece:
                     piece = piece[os.write(fd, piece) :]
+            if entry.mode & 0o6000 or entry.xattrs:
+                # quirk: a write takes setuid and file capabilities away, and a FUSE file system writes at close.
+                os.close(fd)
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             self._settle(entry, fd)
             os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
         finally:
@@ -311,7 +315,7 @@ def _translate(error: OSError, entry: Entry) -> LabdockError:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(f"unpacking {name}: {reason}", hint="free some space on the disk that holds labdock's data")
-    if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENOENT):
+    if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENOENT, errno.EEXIST):
         return Corrupt(f"{name}: {reason}")
     if error.errno == errno.EINVAL and max(entry.uid, entry.gid) > 0:
         return SystemFailure(
