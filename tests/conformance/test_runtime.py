@@ -821,6 +821,30 @@ def test_shared_pid_namespace_leaves_no_process(tmp_path: Path) -> None:
     engine(tmp_path, main)
 
 
+def test_processes(tmp_path: Path) -> None:
+    async def main(bench: Bench) -> None:
+        container = await bench.run("a", "sh", "-c", "sleep 60 & sleep 60 & echo; wait")
+        async for _ in read_log(bench.log("a"), ended=asyncio.Event()):
+            break
+        pids = bench.driver.processes("a")
+        assert len(pids) == 3
+        assert pids[0] == container.pid
+
+    engine(tmp_path, main)
+
+
+def test_warm(tmp_path: Path) -> None:
+    async def main(bench: Bench) -> None:
+        await bench.driver.warm()
+        assert len(os.listdir(bench.base / "box/seccomp")) == 1
+        assert sorted(os.listdir(bench.base / "box")) == ["bin", "crun", "seccomp"]
+        assert programs() == []
+        assert (await bench.output("a", "grep", "Seccomp:", "/proc/self/status"))[0] == "Seccomp:\t2\n"
+        assert len(os.listdir(bench.base / "box/seccomp")) == 1
+
+    engine(tmp_path, main)
+
+
 def test_cancelled_create(tmp_path: Path) -> None:
     async def main(bench: Bench) -> None:
         making = asyncio.ensure_future(bench.create("a", "sleep", "60"))

@@ -102,6 +102,10 @@ class MonitoredContainer:
         if self._shares_pids or self._lost:
             await processes.end_all(lambda: processes.members(self._spaces))
 
+    def processes(self) -> list[int]:
+        """The pids of all its processes, as we see them."""
+        return processes.members(self._spaces)
+
     def pause(self) -> bool:
         """Stop all its processes; False when it makes them faster than they can be stopped."""
         return processes.send_all(self._spaces, signal.SIGSTOP)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from labdock.runtime.spec.capabilities import ALL
+
+_MACHINE = os.uname().machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class SpecRequest:
     all_capabilities: tuple[str, ...] = ALL
     no_new_privileges: bool = False
     seccomp: Literal["default", "unconfined"] | Mapping[str, object] = "default"
-    machine: str = "x86_64"
+    machine: str = _MACHINE
     masked: tuple[str, ...] | None = None
     readonly: tuple[str, ...] | None = None
     mounts: tuple[SpecMount, ...] = ()

@@ -31,7 +31,7 @@ ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOS
 
 
 def _request(**wishes: Any) -> SpecRequest:
-    return SpecRequest(**({"rootfs": "/box/rootfs/1", "args": ("sh",), "env": ENV} | wishes))
+    return SpecRequest(**({"rootfs": "/box/rootfs/1", "args": ("sh",), "env": ENV, "machine": "x86_64"} | wishes))
 
 
 FILES = {
