@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,7 @@ import msgspec
 from labdock.build.trees import MemoryTree
 from labdock.errors import LabdockError
 from labdock.schema.build import BuildEvent
-from labdock.schema.oci import ImageConfig
+from labdock.schema.oci import Descriptor, ImageConfig
 from labdock.store.snapshots import Layer
 
 OnEvent = Callable[[BuildEvent], None]
@@ -56,13 +56,16 @@ class Puller(Protocol):
 
 
 class BuiltImage(Protocol):
-    """What the builder needs to know of an image."""
+    """What the builder needs to know of an image. ``layers`` bottom first, with their ``chain_ids``."""
 
     @property
     def id(self) -> str: ...
 
     @property
-    def layers(self) -> tuple[Layer, ...]: ...
+    def config(self) -> ImageConfig: ...
+
+    @property
+    def layers(self) -> tuple[Descriptor, ...]: ...
 
     @property
     def chain_ids(self) -> tuple[str, ...]: ...
@@ -71,13 +74,13 @@ class BuiltImage(Protocol):
 class ImageStore(Protocol):
     """What the images room offers the builder. All methods block and are called in worker threads."""
 
-    def get(self, reference: str) -> BuiltImage:
+    def get(self, ref: str) -> BuiltImage:
         """The image of that id or name; NoSuchImage."""
 
-    def commit_layer(self, snapshot_key: str, parent_chain: str | None) -> tuple[Layer, str]:
-        """Make a layer of an active snapshot, and commit it; gives the layer and the chain id it has as a snapshot."""
+    def commit_layer(self, key: str, parent: str | None) -> tuple[Layer, str]:
+        """Make a layer of active snapshot *key*, and commit it; gives the layer and its chain id, now its name."""
 
-    def assemble(self, config: ImageConfig, layers: tuple[Layer, ...], names: tuple[str, ...]) -> BuiltImage:
+    def assemble(self, config: ImageConfig, layers: Sequence[Layer], names: Sequence[str]) -> BuiltImage:
         """Write an image and give it *names*, all at once."""
 
 
@@ -102,9 +105,9 @@ class StepRecords(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """A build as asked for. ``context`` is a folder that holds the unpacked context, for this build alone.
+    """A build as asked for. ``context`` is a folder that holds the context, for this build alone.
 
-    ``tree`` is what :func:`labdock.build.context.receive` said of it (None: the folder is scanned).
+    ``tree`` is what :func:`labdock.build.context.receive` made of it (None: the folder itself is the context).
     ``build_args``: None = named without a value by a client that has none. ``dockerfile`` is relative to the
     context. ``cache_from`` None: every step made before may be used again; else only those in the named images.
     """

@@ -1,8 +1,9 @@
-"""Build contexts: a tar as it arrives, unpacked into a folder; and what ``.dockerignore`` leaves of it.
+"""Build contexts: a tar as it arrives, kept as one file; and what ``.dockerignore`` leaves of it.
 
-The tar is hostile: every entry is put where its name leads *in the tree that the tar itself makes*, whose every
-node is known here, so no name and no link leads out. Owners are remembered, not applied: the ids of a caller's
-tar mean nothing here, and COPY makes everything root's.
+Nothing is unpacked: the tree is in memory, and the files' bytes lie one after the other in a single file, the
+*pack*. So no name and no link of a hostile tar can lead anywhere, owners that the user namespace has no ids for
+don't matter, and a file is created only once, in the image that COPY puts it into (thousands of files cost
+more by their number than by their bytes).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import os
 import posixpath
 import queue
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 from labdock.build.patterns import BadPattern, PathMatcher, read_ignore_file
-from labdock.build.trees import FIFO, FILE, FOLDER, LINK, MemoryTree, Node, follow
+from labdock.build.trees import FIFO, FILE, FOLDER, LINK, Data, MemoryTree, Node, follow
 from labdock.errors import Corrupt, InvalidRequest, LabdockError, StorageFull, SystemFailure
 from labdock.store.layers import headers
 from labdock.store.layers.compression import Plain
@@ -32,7 +34,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 async def receive(chunks: AsyncIterator[bytes], folder: Path) -> MemoryTree:
-    """Unpack the tar that *chunks* are, plain or compressed, into the empty *folder*, while it arrives.
+    """Take in the tar that *chunks* are, plain or compressed, while it arrives; its files' bytes go into *folder*.
 
     Raises InvalidRequest for what is no tar, StorageFull, SystemFailure. Cancelling it ends the worker first.
     """
@@ -113,28 +115,31 @@ def _unpack_pipe(pipe: _Pipe, folder: Path) -> MemoryTree:
 
 
 def unpack(source: Source, folder: Path) -> MemoryTree:
-    """Unpack the plain tar *source* into the empty *folder*; its nodes keep the tar's modes, owners and times.
+    """The tree in the plain tar *source*, with the tar's modes, owners and times; its bytes in ``folder/pack``.
 
     Raises Corrupt, StorageFull, SystemFailure.
     """
     reader = Reader(source, Limits(entries=_MOST_ENTRIES))
-    unpacker = _Unpacker(reader, folder)
-    for entry in reader:
-        try:
-            unpacker.add(entry)
-        except OSError as error:
-            raise _translate(error, entry) from error
-        except ValueError as error:
-            raise Corrupt(f"{os.fsdecode(entry.name)[:200]!r}: {error}") from error
-    return MemoryTree(folder, unpacker.nodes)
+    tree = MemoryTree(folder, pack=folder / "pack")
+    with open(folder / "pack", "xb", buffering=0) as pack:
+        unpacker = _Unpacker(reader, tree, pack.fileno())
+        for entry in reader:
+            try:
+                unpacker.add(entry)
+            except OSError as error:
+                raise _translate(error, entry) from error
+            except ValueError as error:
+                raise Corrupt(f"{os.fsdecode(entry.name)[:200]!r}: {error}") from error
+    return MemoryTree(folder, tree.nodes, tree.pack)
 
 
 class _Unpacker:
-    def __init__(self, reader: Reader, folder: Path) -> None:
+    def __init__(self, reader: Reader, tree: MemoryTree, pack: int) -> None:
         self._reader = reader
-        self._folder = str(folder)
-        self._tree = MemoryTree(folder)
-        self.nodes = self._tree.nodes
+        self._tree = tree
+        self._pack = pack
+        self._end = 0
+        self.nodes = tree.nodes
         self._real: dict[str, str] = {"": ""}
 
     def add(self, entry: Entry) -> None:
@@ -144,33 +149,32 @@ class _Unpacker:
             raise ValueError("a NUL character in a name")
         if not name:
             if entry.type == headers.FOLDER:
-                self.nodes[""] = self._node("", FOLDER, entry)
+                self.nodes[""] = _node("", FOLDER, entry)
             return
         real_above = self._real.get(above)
         if real_above is None:
             real_above = self._real[above] = self._make(above)
         real = f"{real_above}/{name}" if real_above else name
+        before = self.nodes.get(real)
+        if before is not None and not (entry.type == headers.FOLDER and before.kind == FOLDER):
+            self._clear(real, before)
+        self._put(real, entry)
+
+    def _put(self, real: str, entry: Entry) -> None:
         kind = entry.type
         if kind == headers.FOLDER:
-            self._add_folder(real, entry)
-            return
-        self._clear(real)
-        if kind == headers.FILE:
-            self._add_file(real, entry)
+            self.nodes[real] = _node(real, FOLDER, entry)
+        elif kind == headers.FILE:
+            self.nodes[real] = self._read_file(_node(real, FILE, entry))
         elif kind == headers.SYMLINK:
-            node = self._node(real, LINK, entry)
+            node = _node(real, LINK, entry)
             node.link = os.fsdecode(entry.link)
-            os.symlink(node.link, f"{self._folder}/{real}")
             self.nodes[real] = node
         elif kind == headers.LINK:
             self._add_link(real, entry)
         elif kind == headers.FIFO:
-            self.nodes[real] = self._node(real, FIFO, entry)
+            self.nodes[real] = _node(real, FIFO, entry)
         # Devices of a context are nothing to build from: they are left out, as sockets are in every tar.
-
-    def _node(self, path: str, kind: str, entry: Entry) -> Node:
-        xattrs = {key: value for key, value in entry.xattrs.items() if not key.startswith(OVERLAY_XATTRS)}
-        return Node(path, kind, entry.mode, entry.uid, entry.gid, 0, entry.mtime_ns, xattrs=xattrs)
 
     def _make(self, path: str) -> str:
         """The real path of the folder *path*, its links followed, made where the tar did not name it."""
@@ -180,72 +184,47 @@ class _Unpacker:
             above, _, name = path.rpartition("/")
             real_above = self._make(above) if above else ""
             real = f"{real_above}/{name}" if real_above else name
-            if real in self.nodes:
-                # A file, or a link to nowhere.
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
-            os.mkdir(f"{self._folder}/{real}", 0o755)
-            self.nodes[real] = Node(real, FOLDER, 0o755)
+            # What is there is a file, or a link to nowhere.
+            if real not in self.nodes:
+                self.nodes[real] = Node(real, FOLDER, 0o755)
         if self.nodes[real].kind != FOLDER:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         return real
 
-    def _add_folder(self, real: str, entry: Entry) -> None:
-        before = self.nodes.get(real)
-        if before is None or before.kind != FOLDER:
-            self._clear(real)
-            os.mkdir(f"{self._folder}/{real}", 0o755)
-        self.nodes[real] = self._node(real, FOLDER, entry)
-
-    def _add_file(self, real: str, entry: Entry) -> None:
-        node = self._node(real, FILE, entry)
+    def _read_file(self, node: Node) -> Node:
         hashed = hashlib.sha256()
-        fd = os.open(f"{self._folder}/{real}", _CREATE, 0o600)
-        try:
-            while piece := self._reader.take():
-                hashed.update(piece)
-                node.size += len(piece)
-                while piece:
-                    piece = piece[os.write(fd, piece) :]
-        finally:
-            os.close(fd)
+        node.offset = self._end
+        while piece := self._reader.take():
+            hashed.update(piece)
+            node.size += len(piece)
+            while piece:
+                piece = piece[os.write(self._pack, piece) :]
+        self._end += node.size
         node.digest = hashed.hexdigest()
-        self.nodes[real] = node
+        return node
 
     def _add_link(self, real: str, entry: Entry) -> None:
         target = follow(self._tree, posixpath.normpath("/" + os.fsdecode(entry.link)), last=False)
         other = self.nodes[target]
         if other.kind == FOLDER:
             raise IsADirectoryError(errno.EISDIR, "a hard link to a folder", target)
-        if other.kind == FILE:
-            os.link(f"{self._folder}/{target}", f"{self._folder}/{real}")
-            other.same = other.same or target
-        elif other.kind == LINK:
-            os.symlink(other.link, f"{self._folder}/{real}")
-        self.nodes[real] = Node(
-            real, other.kind, other.mode, other.uid, other.gid, other.size, other.mtime_ns, other.link, other.digest,
-            other.same, None, other.xattrs,
-        )  # fmt: skip
+        other.same = other.same or target
+        self.nodes[real] = replace(other, path=real)
 
-    def _clear(self, real: str) -> None:
+    def _clear(self, real: str, before: Node) -> None:
         """What is at *real* goes: the last entry of a name counts."""
-        before = self.nodes.get(real)
-        if before is None:
-            return
         if before.kind == FOLDER:
             inside = real + "/"
-            for path in sorted((path for path in self.nodes if path.startswith(inside)), reverse=True):
-                self._remove(path)
-        self._remove(real)
+            for path in [path for path in self.nodes if path.startswith(inside)]:
+                del self.nodes[path]
+        del self.nodes[real]
         if before.kind in (FOLDER, LINK):
             self._real = {"": ""}
 
-    def _remove(self, path: str) -> None:
-        node = self.nodes.pop(path)
-        full = f"{self._folder}/{path}"
-        if node.kind == FOLDER:
-            os.rmdir(full)
-        elif node.kind != FIFO:
-            os.unlink(full)
+
+def _node(path: str, kind: str, entry: Entry) -> Node:
+    xattrs = {key: value for key, value in entry.xattrs.items() if not key.startswith(OVERLAY_XATTRS)}
+    return Node(path, kind, entry.mode, entry.uid, entry.gid, 0, entry.mtime_ns, xattrs=xattrs)
 
 
 def ignore(tree: MemoryTree, dockerfile: str) -> MemoryTree:
@@ -293,7 +272,10 @@ def read_file(tree: MemoryTree, path: str, limit: int) -> bytes | None:
         return None
     if node.size > limit:
         raise InvalidRequest(f"{path} has {node.size} bytes; at most {limit} are taken")
-    return node.data if node.data is not None else (tree.folder / node.path).read_bytes()
+    if node.data is not None:
+        return node.data
+    with Data(tree, node) as data:
+        return data.read()
 
 
 def _translate(error: OSError, entry: Entry) -> LabdockError:

@@ -16,7 +16,7 @@ from labdock.build.patterns import BadPattern, PathMatcher, has_wildcard
 from labdock.build.rootfs import find_owner
 from labdock.build.selection import Source, digest_sources, find_sources
 from labdock.build.transfer import Writer
-from labdock.build.trees import FILE, MemoryTree, Node, Tree
+from labdock.build.trees import FILE, Data, MemoryTree, Node, Tree
 from labdock.build.workspace import Workspace
 from labdock.errors import Corrupt, DockerfileError, InvalidRequest
 from labdock.store.layers import headers
@@ -166,9 +166,8 @@ def fill(root: int, taken: Taken, order: Order, workspace: Workspace, notices: l
         owner = asked or keep
         writer = Writer(root, owner, order.mode, stop=workspace.stop, notices=notices)
         for source in taken.sources:
-            file = taken.tree.folder / source.node.path
-            if order.unpack and source.node.kind == FILE and source.node.data is None and is_archive(file):
-                _fill_archive(root, file, asked, order, writer, workspace)
+            if order.unpack and source.node.kind == FILE and is_archive(taken.tree, source.node):
+                _fill_archive(root, taken.tree, source.node, asked, order, writer, workspace)
             else:
                 writer.write(taken.tree, (source,), order.destination)
         for name, text in order.inlines:
@@ -183,11 +182,11 @@ def fill(root: int, taken: Taken, order: Order, workspace: Workspace, notices: l
     return True
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(tree: Tree, node: Node) -> bool:
     """Whether the file is a tar, plain or compressed: by its content, not its name."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            block = Plain(file).read(headers.BLOCK)
+        with Data(tree, node) as data:
+            block = Plain(data).read(headers.BLOCK)
         if len(block) < headers.BLOCK:
             return False
         headers.decode(block)
@@ -197,14 +196,20 @@ def is_archive(path: Path) -> bool:
 
 
 def _fill_archive(
-    root: int, path: Path, owner: tuple[int, int] | None, order: Order, writer: Writer, workspace: Workspace
+    root: int,
+    tree: Tree,
+    node: Node,
+    owner: tuple[int, int] | None,
+    order: Order,
+    writer: Writer,
+    workspace: Workspace,
 ) -> None:
     with workspace.temporary() as folder:
         try:
-            with open(path, "rb", buffering=0) as file:
-                tree = unpack(Plain(file), folder)
+            with Data(tree, node) as data:
+                inner = unpack(Plain(data), folder)
         except Corrupt as error:
-            raise _fail(order, order.range, f"unpacking {path.name}: {error.message}", error.hint) from error
-        (source,) = find_sources(tree, "/", PathMatcher([]))
+            raise _fail(order, order.range, f"unpacking {node.path}: {error.message}", error.hint) from error
+        (source,) = find_sources(inner, "/", PathMatcher([]))
         unpacker = Writer(root, owner, order.mode, replace=True, stop=writer.stop, notices=writer.notices)
-        unpacker.write(tree, (source,), order.destination.rstrip("/") + "/")
+        unpacker.write(inner, (source,), order.destination.rstrip("/") + "/")

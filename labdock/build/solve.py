@@ -39,7 +39,7 @@ from labdock.build.workspace import OpenTree, Workspace, recover
 from labdock.errors import DockerfileError, InvalidRequest, LabdockError, NoSuchImage, SystemFailure
 from labdock.schema.oci import ImageConfig, RootFS, RuntimeConfig
 from labdock.store.content import ContentStore
-from labdock.store.snapshots import Snapshotter
+from labdock.store.snapshots import Layer, Snapshotter
 from labdock.store.snapshots.mounting import open_mounted
 
 _LARGEST_DOCKERFILE = 4 << 20
@@ -241,7 +241,9 @@ class _Build:
                 hint=error.hint,
             ) from error
         image = await asyncio.to_thread(self._builder.images.get, base.id)
-        return StageState(Draft.of_base(self._plan, base.config), base.snapshot, list(image.layers), base.id)
+        pairs = zip(image.layers, image.config.rootfs.diff_ids, strict=True)
+        layers = [Layer(one.media_type, one.digest, one.size, diff_id) for one, diff_id in pairs]
+        return StageState(Draft.of_base(self._plan, base.config), base.snapshot, layers, base.id)
 
     def _start_empty(self) -> StageState:
         os_name, _, rest = (self._request.platform or native_platform()).partition("/")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from labdock.build.modes import Mode
 from labdock.build.rootfs import Owner, is_folder, locate_file, make_folder
 from labdock.build.selection import Source
-from labdock.build.trees import FIFO, FILE, FOLDER, LINK, Node, Tree
+from labdock.build.trees import FIFO, FILE, FOLDER, LINK, Data, Node, Tree
 from labdock.errors import InvalidRequest, LabdockError, StorageFull, SystemFailure
 from labdock.store.layers.rooted import FLAGS, remove_tree
 
@@ -179,19 +179,18 @@ class Writer:
             if node.data is not None:
                 _write_all(fd, node.data)
             else:
-                source = os.open(tree.folder / node.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    self._copy_data(source, fd, node.size)
-                finally:
-                    os.close(source)
+                with Data(tree, node) as source:
+                    self._copy_data(source, fd)
             self._settle(fd, node)
         finally:
             os.close(fd)
 
-    def _copy_data(self, source: int, target: int, size: int) -> None:
-        if size > _SMALL:
+    def _copy_data(self, source: Data, target: int) -> None:
+        if source.size > _SMALL:
+            at, end = source.start, source.start + source.size
             try:
-                while os.copy_file_range(source, target, _PIECE):
+                while at < end and (copied := os.copy_file_range(source.fd, target, min(_PIECE, end - at), at)):
+                    at += copied
                     if self.stop.is_set():
                         raise Stopped
                 return
@@ -199,7 +198,7 @@ class Writer:
                 # quirk: not between all file systems (man 2 copy_file_range); nothing was copied then.
                 if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
                     raise
-        while data := os.read(source, _PIECE if size > _SMALL else _SMALL):
+        while data := source.read(_SMALL):
             _write_all(target, data)
 
     def _settle(self, fd: int, node: Node) -> None:

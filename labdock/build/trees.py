@@ -23,7 +23,8 @@ class Node:
     """One entry of a tree. ``path`` is relative, "" the root; no part of it is a symbolic link.
 
     ``mode`` the low twelve bits; ``link`` a symbolic link's target; ``digest`` the sha256 of a file, hex, once
-    known; ``same`` tells hard links to one file (None: the only one); ``data`` a file that is only in memory.
+    known; ``same`` tells hard links to one file (None: the only one). A file's bytes are in the tree's folder at
+    its path, or at ``offset`` of the tree's pack (-1: not there), or in ``data`` (None: not there).
     """
 
     path: str
@@ -36,14 +37,16 @@ class Node:
     link: str = ""
     digest: str = ""
     same: object = None
+    offset: int = -1
     data: bytes | None = None
     xattrs: dict[bytes, bytes] = field(default_factory=dict)
 
 
 class Tree(Protocol):
-    """Where things are copied from. ``folder`` holds the files by their paths."""
+    """Where things are copied from. ``folder`` holds the files by their paths, ``pack`` those with an offset."""
 
     folder: Path
+    pack: Path | None
 
     def get(self, path: str) -> Node | None:
         """What is at *path*, no link followed at its end (and none on the way: see :func:`follow`)."""
@@ -55,8 +58,9 @@ class Tree(Protocol):
 class MemoryTree:
     """A tree whose nodes are all known: a context, an archive, heredocs."""
 
-    def __init__(self, folder: Path, nodes: dict[str, Node] | None = None) -> None:
+    def __init__(self, folder: Path, nodes: dict[str, Node] | None = None, pack: Path | None = None) -> None:
         self.folder = folder
+        self.pack = pack
         self.nodes = nodes if nodes is not None else {}
         self.nodes.setdefault("", Node("", FOLDER, 0o755))
         self._names: dict[str, list[str]] | None = None
@@ -75,7 +79,8 @@ class MemoryTree:
 
     def without(self, gone: set[str]) -> MemoryTree:
         """This tree lacking the paths *gone*."""
-        return MemoryTree(self.folder, {path: node for path, node in self.nodes.items() if path not in gone})
+        kept = {path: node for path, node in self.nodes.items() if path not in gone}
+        return MemoryTree(self.folder, kept, self.pack)
 
 
 class FolderTree:
@@ -83,6 +88,7 @@ class FolderTree:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.pack: Path | None = None
         self._known: dict[str, Node | None] = {}
 
     def get(self, path: str) -> Node | None:
@@ -162,6 +168,32 @@ def follow(tree: Tree, path: str, *, last: bool = True) -> str:
     return "/".join(done)
 
 
+class Data:
+    """The bytes of a file of a tree, opened: ``fd`` at ``start``, ``size`` of them. A context manager, and a Source."""
+
+    def __init__(self, tree: Tree, node: Node) -> None:
+        packed = node.offset >= 0
+        assert not packed or tree.pack is not None
+        path = tree.pack if packed else tree.folder / node.path
+        assert path is not None
+        self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self.start = node.offset if packed else 0
+        self.size = node.size
+        self._at = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = self.size - self._at
+        data = os.pread(self.fd, left if size < 0 else min(size, left), self.start + self._at)
+        self._at += len(data)
+        return data
+
+    def __enter__(self) -> Data:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
 def hash_node(tree: Tree, node: Node) -> str:
     """The sha256 of a file, hex; read at most once."""
     if not node.digest:
@@ -169,8 +201,8 @@ def hash_node(tree: Tree, node: Node) -> str:
         if node.data is not None:
             hashed.update(node.data)
         else:
-            with open(tree.folder / node.path, "rb", buffering=0) as file:
-                while chunk := file.read(_CHUNK):
+            with Data(tree, node) as data:
+                while chunk := data.read(_CHUNK):
                     hashed.update(chunk)
         node.digest = hashed.hexdigest()
     return node.digest

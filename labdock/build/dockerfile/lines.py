@@ -72,7 +72,10 @@ class LineReader:
                     continue
             if text.startswith("#"):
                 comment = text[1:].strip(SPACES)
-                comments = [*comments, comment] if comment else []
+                if comment:
+                    comments.append(comment)
+                else:
+                    comments.clear()
             elif text:
                 joined = self._join(text, len(line) - len(text))
                 if joined.text.strip(SPACES):

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from labdock.build import BaseImage, BuildRequest, OnOutput, RunRequest, StepRec
 from labdock.build.solve import Builder
 from labdock.errors import NoSuchImage
 from labdock.schema.build import BuildEvent, StepCached, StepStarted
-from labdock.schema.oci import LAYER_TAR, ImageConfig, RootFS, RuntimeConfig, chain_ids
+from labdock.schema.oci import LAYER_TAR, Descriptor, ImageConfig, RootFS, RuntimeConfig, chain_ids
 from labdock.store.content import ContentStore
 from labdock.store.metadata import Database
 from labdock.store.snapshots import Layer
@@ -30,11 +30,11 @@ from labdock.store.snapshots.overlay import OverlaySnapshotter
 class FakeImage:
     id: str
     config: ImageConfig
-    layers: tuple[Layer, ...]
+    layers: tuple[Descriptor, ...]
 
     @property
     def chain_ids(self) -> tuple[str, ...]:
-        return chain_ids(tuple(layer.diff_id for layer in self.layers))
+        return chain_ids(self.config.rootfs.diff_ids)
 
 
 class FakeImages:
@@ -45,28 +45,29 @@ class FakeImages:
         self.snapshotter = snapshotter
         self.images: dict[str, FakeImage] = {}
 
-    def get(self, reference: str) -> FakeImage:
+    def get(self, ref: str) -> FakeImage:
         try:
-            return self.images[reference]
+            return self.images[ref]
         except KeyError:
-            raise NoSuchImage(reference) from None
+            raise NoSuchImage(ref) from None
 
-    def commit_layer(self, snapshot_key: str, parent_chain: str | None) -> tuple[Layer, str]:
-        with self.content.ingest(snapshot_key) as ingest:
-            diff_id = self.snapshotter.diff(snapshot_key, ingest.file)
+    def commit_layer(self, key: str, parent: str | None) -> tuple[Layer, str]:
+        with self.content.ingest(key) as ingest:
+            diff_id = self.snapshotter.diff(key, ingest.file)
             size = os.fstat(ingest.file.fileno()).st_size
             ingest.commit_hashed(diff_id)
-        text = f"{parent_chain} {diff_id}"
-        chain = "sha256:" + hashlib.sha256(text.encode()).hexdigest() if parent_chain else diff_id
+        text = f"{parent} {diff_id}"
+        chain = "sha256:" + hashlib.sha256(text.encode()).hexdigest() if parent else diff_id
         if self.snapshotter.has(chain):
-            self.snapshotter.remove(snapshot_key)
+            self.snapshotter.remove(key)
         else:
-            self.snapshotter.commit(chain, snapshot_key)
+            self.snapshotter.commit(chain, key)
         return Layer(LAYER_TAR, diff_id, size, diff_id), chain
 
-    def assemble(self, config: ImageConfig, layers: tuple[Layer, ...], names: tuple[str, ...]) -> FakeImage:
+    def assemble(self, config: ImageConfig, layers: Sequence[Layer], names: Sequence[str]) -> FakeImage:
         digest = self.content.write(msgspec.json.encode(config))
-        image = FakeImage(digest, config, layers)
+        blobs = tuple(Descriptor(media_type=one.media_type, digest=one.digest, size=one.size) for one in layers)
+        image = FakeImage(digest, config, blobs)
         for name in (digest, *names):
             self.images[name] = image
         return image
