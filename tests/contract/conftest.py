@@ -36,6 +36,9 @@ def engine() -> Iterator[Engine]:
         pytest.fail(f"the engine did not start:\n{started.stderr}\n{detail}", pytrace=False)
     socket = Path(started.stdout.strip())
     try:
+        with _connect(socket) as client:
+            # The bundled image is made when it is first asked for.
+            assert client.post("/images/create?fromImage=busybox&tag=latest").status_code == 200
         yield Engine(socket, environment)
     finally:
         stopped = _daemon("stop", environment)
@@ -52,9 +55,12 @@ def _daemon(action: str, environment: dict[str, str]) -> subprocess.CompletedPro
 @pytest.fixture
 def http(engine: Engine) -> Iterator[httpx.Client]:
     """Plain HTTP to the engine's socket."""
-    transport = httpx.HTTPTransport(uds=str(engine.socket))
-    with httpx.Client(transport=transport, base_url="http://docker", timeout=30) as client:
+    with _connect(engine.socket) as client:
         yield client
+
+
+def _connect(socket: Path) -> httpx.Client:
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://docker", timeout=30)
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ def client(engine: Engine, clean: None) -> Iterator[Any]:
 def test_the_engine_introduces_itself(client: Any) -> None:
     assert client.ping()
     assert client.version()["ApiVersion"] == "1.51"
-    assert client.api._version == docker.APIClient(base_url=client.api.base_url, version="auto")._version
     info = client.info()
     assert info["Images"] == len(client.images.list(all=True))
     assert {"ID", "Name", "Debug", "ExperimentalBuild", "Containers"} <= info.keys()
@@ -79,9 +78,7 @@ def test_exceptions_are_of_the_right_class(client: Any) -> None:
         client.containers.run("busybox", "nosuchcommand")
     with pytest.raises(errors.APIError, match="not a swarm manager"):
         client.services.list()
-    with pytest.raises(errors.APIError) as caught:
-        client.api.leave_swarm(force=True)
-    assert caught.value.status_code == 503
+    assert client.api.leave_swarm(force=True)  # by the 503 that an engine without a swarm answers
 
 
 def test_the_life_of_a_container(client: Any) -> None:

@@ -46,6 +46,7 @@ async def carry(
             wire.send(_head(request, framed, version))
             async with wire.attended():
                 inward = asyncio.create_task(_inward(wire, streams, stdin, detach))
+                await wire.wait_taken()
                 await _outward(wire, streams, framed)
     finally:
         if inward is not None:
@@ -62,7 +63,10 @@ async def refuse(
     """Answer the head, and *error* as the only output."""
     text = f"{error.message}\r\n".encode()
     with contextlib.suppress(ClientGone):
-        wire.send(_head(request, framed, version) + (frame("stdout", text) if framed else text))
+        wire.send(_head(request, framed, version))
+        async with wire.attended():
+            await wire.wait_taken()
+        wire.send(frame("stdout", text) if framed else text)
     await wire.finish()
     return Answered(keep_alive=False)
 

@@ -15,7 +15,7 @@ from typing import cast
 
 from aiohttp import web
 
-from labdock.api.streams.hangup import HangupWatch
+from labdock.api.streams.peers import PeerWatch, is_unix
 
 #: Reading stops above this many bytes not yet taken by the process.
 READ_LIMIT = 256 << 10
@@ -25,6 +25,8 @@ WRITE_LIMIT = 256 << 10
 FLUSH_TIME = 300.0
 #: How long a closed stream still reads what its client was sending, so that the client sees an end and no reset.
 LINGER_TIME = 1.0
+#: How long output waits for the client to read the head before it. Seconds.
+TAKEN_TIME = 1.0
 #: How long a server that closes waits for streams to end by themselves. Seconds.
 LAST_TIME = 0.5
 
@@ -37,7 +39,7 @@ class Wires:
     """All connections taken over in one application, so that its shutdown can end them."""
 
     def __init__(self) -> None:
-        self.hangups = HangupWatch()
+        self.peers = PeerWatch()
         self._open: set[Wire] = set()
         self._fewer = asyncio.Event()
 
@@ -61,7 +63,7 @@ class Wires:
                     await self._fewer.wait()
         for wire in tuple(self._open):
             wire.abort()
-        self.hangups.close()
+        self.peers.close()
 
 
 WIRES = web.AppKey("wires", Wires)
@@ -125,7 +127,7 @@ class Wire(asyncio.Protocol):
             transport.resume_reading()
         if not eof_is_end:
             # Neither a paused nor an ended input is read any more: then a vanished client shows only as a hang-up.
-            wire._watched = wire._wires.hangups.watch(transport, wire._hang_up)
+            wire._watched = wire._wires.peers.watch(transport, wire._hang_up)
         return wire
 
     def give_back(self, *, keep_alive: bool) -> Answered:
@@ -220,6 +222,15 @@ class Wire(asyncio.Protocol):
     def backlog(self) -> int:
         """Bytes sent that the client's side has not taken."""
         return self._transport.get_write_buffer_size()
+
+    async def wait_taken(self) -> None:
+        """Wait until the client has read all that was sent so far, at most :data:`TAKEN_TIME`; on unix sockets only.
+
+        quirk: docker-py reads a hijacked stream beside the buffer that its HTTP parser has filled: what comes in the
+        same read as the head is lost to it.
+        """
+        if self._watched >= 0 and is_unix(self._transport):
+            await self._wires.peers.wait_taken(self._watched, TAKEN_TIME)
 
     async def drain(self) -> None:
         """Wait until the client has caught up to less than :data:`WRITE_LIMIT`."""
@@ -325,7 +336,7 @@ class Wire(asyncio.Protocol):
 
     def _unwatch(self) -> None:
         if self._watched >= 0:
-            self._wires.hangups.forget(self._watched)
+            self._wires.peers.forget(self._watched)
             self._watched = -1
 
     def _wake(self) -> None:

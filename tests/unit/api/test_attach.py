@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 from aiohttp import web_protocol
@@ -70,6 +71,34 @@ def test_without_upgrade_the_old_form_is_spoken() -> None:
             assert await client.reader.readexactly(13) == frame("stdout", b"hello")
             client.writer.write_eof()
             assert await client.reader.read() == b""
+
+    asyncio.run(main())
+
+
+def test_output_waits_until_the_client_has_read_the_head() -> None:
+    """quirk: docker-py loses what arrives in the same read as the head."""
+
+    async def main() -> None:
+        async with serve() as served:
+            await served.run("sleep")
+            made = await served.ask("POST", "/containers/web/exec", {"Cmd": ["say", "hi"]})
+            loop = asyncio.get_running_loop()
+            with socket.socket(socket.AF_UNIX) as raw:
+                raw.setblocking(False)
+                await loop.sock_connect(raw, str(served.socket))
+                lines = (
+                    f"POST /exec/{made.json()['Id']}/start HTTP/1.1",
+                    "Host: d",
+                    "Upgrade: tcp",
+                    "Connection: Upgrade",
+                )
+                await loop.sock_sendall(raw, "\r\n".join((*lines, "Content-Length: 2", "", "{}")).encode())
+                await asyncio.sleep(0.2)
+                assert (await loop.sock_recv(raw, 65536)).endswith(b"\r\n\r\n")
+                rest = b""
+                while data := await loop.sock_recv(raw, 65536):
+                    rest += data
+                assert rest == frame("stdout", b"hi\n") + frame("stderr", b"done\n")
 
     asyncio.run(main())
 
