@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from labdock.daemon import status, stop
+from labdock.errors import EngineUnreachable
 from labdock.schema.paths import Paths
 from labdock.sys import mounts, pidfds
 
@@ -49,8 +50,8 @@ class Site:
 
     def start(self, *mode: str) -> tuple[int, str, str]:
         """Status, stdout, stderr of one start."""
-        starter = self.spawn_start(*mode)
-        out, err = starter.communicate(timeout=60)
+        with self.spawn_start(*mode) as starter:
+            out, err = starter.communicate(timeout=60)
         return starter.returncode, out, err
 
     def started(self, *mode: str) -> dict[str, Any]:
@@ -204,6 +205,15 @@ def test_stop_leaves_nothing(site: Site) -> None:
     assert (site.paths.data / "closed").read_text() == "gracefully"
     assert site.leftovers() == []
     assert stop.stop(site.paths) is False
+
+
+def test_an_engine_that_does_not_end_is_ended_and_that_is_said(site: Site) -> None:
+    site.started("hang")
+    family = site.family()
+    with pytest.raises(EngineUnreachable, match=r"did not end within 0\.3 s and was killed"):
+        stop.stop(site.paths, seconds=0.3)
+    wait_ended(family)
+    site.started()
 
 
 def test_a_store_has_one_engine(site: Site) -> None:

@@ -67,6 +67,15 @@ def test_fuse_overlayfs_is_tried_where_overlay_is_not(tmp_path: Path) -> None:
     assert (broken.ok, broken.errno) == (False, "EIO")
 
 
+@pytest.mark.sandbox
+def test_namespaces_that_are_switched_off_are_told_from_a_full_disk() -> None:
+    Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    done = subprocess.run([sys.executable, "-m", "labdock.host.doctor"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no    user namespaces  ENOSPC: starting a sandbox: " in done.stdout
+    assert "hint: user namespaces are switched off or used up here: sysctl user.max_user_namespaces" in done.stdout
+
+
 def test_the_doctor_speaks_json() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "labdock.host.doctor", "--json"], capture_output=True, text=True, check=True
