@@ -218,10 +218,10 @@ SCENARIOS: dict[str, list[Line]] = {
         ("history -q busybox", 0, r"[0-9a-f]{12}|<missing>", None),
     ],
     "events": [
-        ("run --name ee --rm busybox true", 0, None, None),
-        ("events --since 1h --until=-1s --filter container=ee --format {{.Type}}:{{.Action}}", 0, r"container:create\n(container:\w+\n)*container:start\n(container:\w+\n)*container:die\n(container:\w+\n)*container:destroy\n", None),
-        ("events --since 1h --until=-1s --filter container=ee --filter event=die --format {{.Actor.Attributes.exitCode}}", 0, r"^(0\n)+$", None),
-        ("events --since 1h --until=-1s --filter type=volume --filter container=ee", 0, r"", None),
+        ("run --name evt --rm busybox true", 0, None, None),
+        ("events --since 1h --until=-1s --filter container=evt --format {{.Type}}:{{.Action}}", 0, r"container:create\n(container:\w+\n)*container:start\n(container:\w+\n)*container:die\n(container:\w+\n)*container:destroy\n", None),
+        ("events --since 1h --until=-1s --filter container=evt --filter event=die --format {{.Actor.Attributes.exitCode}}", 0, r"^(0\n)+$", None),
+        ("events --since 1h --until=-1s --filter type=volume --filter container=evt", 0, r"", None),
     ],
 }
 # fmt: on
