@@ -15,6 +15,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from .conftest import EngineUnderTest, short_folder, wait_until
 
@@ -89,6 +90,8 @@ def kernel(engine: EngineUnderTest, folder: Path) -> Iterator[Kernel]:
     assert reply["status"] == "ok"
     yield kernel
     kernel.close()
+    for container in engine.docker("ps", "-aq").split():
+        engine.docker("rm", "-f", container)
 
 
 def kernel_environment(engine: EngineUnderTest, folder: Path) -> dict[str, str]:
@@ -112,15 +115,14 @@ def test_quickstart_from_top_to_bottom(folder: Path, monkeypatch: pytest.MonkeyP
         cell.source = cell.source.replace("8080", str(port))
     for name in set(os.environ) - set(kernel_environment(engine, folder)):
         monkeypatch.delenv(name)
-    manager = KernelManager(transport="ipc", ip=str(folder / "k"))
-    manager.connection_file = str(folder / "kernel.json")
-    client = NotebookClient(notebook, km=manager, timeout=120, resources={"metadata": {"path": str(folder)}})
+    sockets = Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "k")}})
+    client = NotebookClient(notebook, config=sockets, timeout=120, resources={"metadata": {"path": str(folder)}})
     try:
-        client.execute(env=kernel_environment(engine, folder), cwd=str(folder))
+        client.execute(env=kernel_environment(engine, folder))
     finally:
         engine.stop()
     shown = {cell.source.split("\n")[0]: outputs_text(cell) for cell in notebook.cells if cell.cell_type == "code"}
-    assert "Built hello-web:latest" in shown["%%dockerfile -t hello-web"]
+    assert "Built hello-web" in shown["%%dockerfile -t hello-web"]
     assert any("200 <h1>Hello from a container</h1>" in text for text in shown.values())
     assert "index.html" in shown["%container exec web ls -l /www"]
     assert "httpd" in shown["%container exec web ps"]
