@@ -16,6 +16,7 @@ from labdock.runtime import Bundle, ExecProcess, ExecRequest, Exit, Monitored, c
 from labdock.runtime.drivers import execution, failures
 from labdock.runtime.drivers.filters import SeccompFilters
 from labdock.runtime.monitor import conmon, processes
+from labdock.runtime.monitor.conmon import usable_options
 from labdock.runtime.monitor.container import LOST, MonitoredContainer
 from labdock.runtime.monitor.layout import Layout
 from labdock.runtime.spec import ALL, SpecMount, SpecRequest, build_process, build_spec
@@ -35,6 +36,7 @@ class CrunDriver:
         self._box = box
         self._crun = _protect(crun, box / "bin" / "crun")
         self._conmon = conmon
+        self._options = usable_options(conmon)
         self._root = box / "crun"
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._arguments = ("--cgroup-manager=disabled", f"--root={self._root}")
@@ -82,7 +84,7 @@ class CrunDriver:
         key = self._filters.key(bundle.spec)
         spec = bundle.spec if key is None else self._filters.apply(key, bundle.spec)
         layout.config.write_bytes(msgspec.json.encode(spec))
-        argv = conmon.command_line(self._conmon, self._crun, self._arguments, bundle)
+        argv = conmon.command_line(self._conmon, self._options, self._crun, self._arguments, bundle)
         errors = os.memfd_create("conmon-errors")
         try:
             child, report = await conmon.start(argv, self._environment, self._null, errors)
@@ -93,6 +95,9 @@ class CrunDriver:
                 raise failures.translate(text, _program(bundle), failures.CREATE)
         finally:
             os.close(errors)
+        if child.pidfd < 0:
+            await self._abandon(bundle.id, bundle.folder)
+            raise SystemFailure(f"container {bundle.id}: its monitor ended right after making it")
         # Last: without this file the container was not made to its end (see adopt).
         layout.settings.write_bytes(msgspec.json.encode(settings))
         container = MonitoredContainer(bundle.id, report.pid, layout, settings, os.dup(child.pidfd))
@@ -205,6 +210,9 @@ class CrunDriver:
                 await self._abandon(container, folder)
                 end = Exit(code=LOST, at=time.time_ns())
             return end
+        if processes.parent(pid) != self._monitors[container]:
+            # It has ended, the monitor is about to say so, and the number may be somebody else's by now.
+            pid = 0
         adopted = MonitoredContainer(container, pid, layout, settings, monitor)
         self._containers[container] = adopted
         return adopted

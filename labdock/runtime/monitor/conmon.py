@@ -34,16 +34,26 @@ class Report(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-def command_line(conmon: str, runtime: str, runtime_args: tuple[str, ...], bundle: Bundle) -> list[str]:
+def usable_options(conmon: str) -> tuple[str, ...]:
+    """The options that not every conmon has: those whose names are in the program.
+
+    ``--no-sync-log`` (2.1): no fsync of the log at the end; what was written is in the page cache, so it
+    survives every death but the machine's.
+    """
+    return ("--no-sync-log",) if b"no-sync-log" in Path(conmon).read_bytes() else ()
+
+
+def command_line(
+    conmon: str, options: tuple[str, ...], runtime: str, runtime_args: tuple[str, ...], bundle: Bundle
+) -> list[str]:
     """conmon's arguments for *bundle*.
 
     ``--sync``: conmon stays our own child (one fork less, and its pid is known without a pid file).
-    ``--no-sync-log``: no fsync of the log at the end; what was written is in the page cache, so it survives
-    every death but the machine's. ``--full-attach``: the attach socket lies in the bundle, at any depth.
+    ``--full-attach``: the attach socket lies in the bundle, at any depth.
     """
     layout = Layout(bundle.folder)
     line = [
-        *(conmon, "--sync", "--no-sync-log", "--full-attach"),
+        *(conmon, "--sync", "--full-attach", *options),
         *("--cid", bundle.id, "--cuuid", bundle.id, "--name", bundle.id),
         *("--runtime", runtime, "--bundle", str(bundle.folder)),
         *("--exit-dir", str(layout.exits), "--container-pidfile", str(layout.pid)),

@@ -134,8 +134,8 @@ class MonitoredContainer:
 
 
 def _open_process(pid: int) -> int:
-    """A pidfd of *pid*, -1 when it has ended."""
+    """A pidfd of *pid*, -1 when it has ended (or is 0: unknown)."""
     try:
         return os.pidfd_open(pid)
-    except ProcessLookupError:
+    except OSError:
         return -1

@@ -67,6 +67,16 @@ async def end_all(find: Callable[[], list[int]]) -> None:
                 os.close(fd)
 
 
+def parent(pid: int) -> int:
+    """The parent of *pid*, 0 when it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name, in brackets, may hold anything.
+            return int(file.read(4096).rpartition(b")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
 def own_spaces(first: int) -> Spaces:
     """The pid and mount namespaces of process *first* that are not ours too."""
     own = {(kind, _namespace(os.getpid(), kind)) for kind in ("pid", "mnt")}
