@@ -127,6 +127,7 @@ def test_quickstart_from_top_to_bottom(folder: Path, monkeypatch: pytest.MonkeyP
     assert "index.html" in shown["%container exec web ls -l /www"]
     assert "httpd" in shown["%container exec web ps"]
     assert "response:200" in shown["%container logs web"]
+    assert shown["%container logs -f counter"] == "counting 1\ncounting 2\ncounting 3\n"
     assert any("This paragraph came from a notebook cell." in text for text in shown.values())
     assert "web" not in shown["%container ps -a"]
     html = [data["text/html"] for data in displayed(notebook) if "text/html" in data]
