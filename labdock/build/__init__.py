@@ -13,6 +13,7 @@ from labdock.build.trees import MemoryTree
 from labdock.errors import LabdockError
 from labdock.schema.build import BuildEvent
 from labdock.schema.oci import Descriptor, ImageConfig
+from labdock.store.leases import Leases
 from labdock.store.snapshots import Layer
 
 OnEvent = Callable[[BuildEvent], None]
@@ -73,6 +74,8 @@ class BuiltImage(Protocol):
 
 class ImageStore(Protocol):
     """What the images room offers the builder. All methods block and are called in worker threads."""
+
+    leases: Leases
 
     def get(self, ref: str) -> BuiltImage:
         """The image of that id or name; NoSuchImage."""

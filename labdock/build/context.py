@@ -15,6 +15,8 @@ import os
 import posixpath
 import queue
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,13 +40,17 @@ async def receive(chunks: AsyncIterator[bytes], folder: Path) -> MemoryTree:
 
     Raises InvalidRequest for what is no tar, StorageFull, SystemFailure. Cancelling it ends the worker first.
     """
-    pipe = _Pipe()
-    worker = asyncio.get_running_loop().run_in_executor(None, _unpack_pipe, pipe, folder)
+    loop = asyncio.get_running_loop()
+    pipe = _Pipe(loop)
+    # A thread of its own: a client that sends slowly must not hold one of those that others wait for.
+    executor = ThreadPoolExecutor(1, "labdock-context")
+    worker = loop.run_in_executor(executor, _unpack_pipe, pipe, folder)
     try:
         async for chunk in chunks:
             if worker.done():
                 break
-            await pipe.put(chunk)
+            if chunk:
+                await pipe.put(chunk)
         await pipe.put(b"")
         return await asyncio.shield(worker)
     except BaseException:
@@ -52,46 +58,51 @@ async def receive(chunks: AsyncIterator[bytes], folder: Path) -> MemoryTree:
         await asyncio.wait([worker])
         worker.exception()
         raise
+    finally:
+        executor.shutdown(wait=False)
 
 
 class _Pipe:
-    """Chunks from the event loop to a worker thread, a bounded number of them on the way."""
+    """Chunks from the event loop to a worker thread, a bounded number of them on the way; an empty one ends it."""
 
-    def __init__(self) -> None:
-        self._chunks: queue.Queue[bytes] = queue.Queue(_WAITING)
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._room = asyncio.Event()
         self._rest = b""
         self._ended = False
         self._cut = False
 
     async def put(self, chunk: bytes) -> None:
-        if not chunk and self._ended:
-            return
-        try:
-            self._chunks.put_nowait(chunk)
-        except queue.Full:
-            await asyncio.to_thread(self._chunks.put, chunk)
+        while self._chunks.qsize() >= _WAITING and not self._ended:
+            self._room.clear()
+            await self._room.wait()
+        self._chunks.put(chunk)
 
     def cut(self) -> None:
         """Make the reading side fail at once."""
         self._cut = True
-        while True:
-            try:
-                self._chunks.put_nowait(b"")
-                return
-            except queue.Full:
-                try:
-                    self._chunks.get_nowait()
-                except queue.Empty:
-                    continue
+        self._chunks.put(b"")
 
     def drain(self) -> None:
-        """Take and drop the rest: the writer must not wait for a reader that is gone."""
-        while not self._ended:
-            self._ended = not self._chunks.get()
+        """The reader is done: a writer must wait no more."""
+        self._ended = True
+        self._make_room()
+
+    def _make_room(self) -> None:
+        with suppress(RuntimeError):
+            # The loop may be closed by now.
+            self._loop.call_soon_threadsafe(self._room.set)
+
+    def _take(self) -> bytes:
+        chunk = self._chunks.get()
+        if self._chunks.qsize() < _WAITING // 2:
+            self._make_room()
+        return chunk
 
     def read(self, size: int = -1, /) -> bytes:
         if not self._rest and not self._ended:
-            self._rest = self._chunks.get()
+            self._rest = self._take()
             self._ended = not self._rest
         if self._cut:
             raise InvalidRequest("the build context was cut short")

@@ -39,6 +39,7 @@ from labdock.build.workspace import OpenTree, Workspace, recover
 from labdock.errors import DockerfileError, InvalidRequest, LabdockError, NoSuchImage, SystemFailure
 from labdock.schema.oci import ImageConfig, RootFS, RuntimeConfig
 from labdock.store.content import ContentStore
+from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer, Snapshotter
 from labdock.store.snapshots.mounting import open_mounted
 
@@ -94,7 +95,8 @@ class Builder:
         workspace.epoch = epoch
         progress = Progress(on_event, plan.total)
         try:
-            return await _Build(self, request, plan, context, workspace, progress).run()
+            with self.images.leases.hold() as hold:
+                return await _Build(self, request, plan, context, workspace, progress, hold).run()
         except LabdockError as error:
             progress.failed(error)
             raise
@@ -161,11 +163,13 @@ class _Build:
         context: MemoryTree,
         workspace: Workspace,
         progress: Progress,
+        hold: Hold,
     ) -> None:
         self._builder = builder
         self._request = request
         self._plan = plan
         self._workspace = workspace
+        self._hold = hold
         self._progress = progress
         self._planned = {entry.stage.index: entry for entry in plan.stages}
         self._stages: dict[int, StageState] = {}
@@ -178,6 +182,7 @@ class _Build:
             context,
             self._clock,
             self._find_snapshot,
+            hold,
             request.network or "default",
             request.no_cache,
         )
@@ -243,6 +248,7 @@ class _Build:
         image = await asyncio.to_thread(self._builder.images.get, base.id)
         pairs = zip(image.layers, image.config.rootfs.diff_ids, strict=True)
         layers = [Layer(one.media_type, one.digest, one.size, diff_id) for one, diff_id in pairs]
+        self._hold.add(*(layer.digest for layer in layers))
         return StageState(Draft.of_base(self._plan, base.config), base.snapshot, layers, base.id)
 
     def _start_empty(self) -> StageState:
@@ -258,6 +264,8 @@ class _Build:
         if known is None:
             resolved = self._builder.puller.resolve(name, platform or None, pull=self._request.pull)
             known = self._images[name, platform] = await resolved
+            if known.snapshot is not None:
+                self._hold.add(known.snapshot)
         return known
 
     async def _find_snapshot(self, source: Source) -> str | None:

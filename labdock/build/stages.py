@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from labdock.build.workspace import Workspace
 from labdock.errors import DockerfileError, InvalidRequest
 from labdock.schema.ids import new_id
 from labdock.schema.oci import History
-from labdock.store.layers.rooted import remove_tree
+from labdock.store.layers.rooted import FLAGS, remove_tree
+from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer
 
 Clock = Callable[[], str]
@@ -37,7 +39,8 @@ FindSnapshot = Callable[[Source], Awaitable[str | None]]
 
 @dataclass(slots=True)
 class Shared:
-    """What all stages of a build have in common. ``allowed``: see StepCache.find; ``clock`` gives RFC 3339."""
+    """What all stages of a build have in common. ``allowed``: see StepCache.find; ``clock`` gives RFC 3339;
+    ``hold`` keeps what the build stands on from being collected."""
 
     workspace: Workspace
     cache: StepCache
@@ -46,6 +49,7 @@ class Shared:
     context: MemoryTree
     clock: Clock
     find_snapshot: FindSnapshot
+    hold: Hold
     network: str = "default"
     no_cache: bool = False
     allowed: frozenset[str] | None = None
@@ -133,6 +137,7 @@ class StageBuilder:
         """Take what a step made into the state."""
         state, layer = self.state, record.layer
         if layer is not None:
+            self._shared.hold.add(record.snapshot, layer.digest)
             state.layers.append(layer)
             state.snapshot = record.snapshot
         name = f"{state.state}\0{shown}\0{record.snapshot}".encode("utf-8", "surrogateescape")
@@ -174,6 +179,7 @@ class StageBuilder:
             ready = RunRequest(
                 request.container, key, request.args, request.env, request.cwd, request.user, request.network
             )
+            missing = await workspace.work(_find_missing, workspace, key)
             progress.running(ready.container)
             try:
                 code = await self._shared.runner.run(ready, progress.output)
@@ -185,6 +191,8 @@ class StageBuilder:
                 raise BuildStepFailed(message, exit_code=code)
             if script is not None:
                 await workspace.work(_drop_script, workspace, key, script[0])
+            if missing:
+                await workspace.work(_drop_stubs, workspace, key, missing)
             return await workspace.work(workspace.commit, key, parent)
         except BaseException:
             workspace.drop(key)
@@ -268,6 +276,56 @@ def run_args(draft: Draft, instruction: ast.Run) -> tuple[tuple[str, ...], tuple
 
 
 _SCRIPTS = ".labdock-run"
+#: What a container's mounts need a place for: the runtime makes one where the image has none.
+_MOUNT_PLACES = ("etc/hosts", "etc/resolv.conf", "etc/hostname", "etc", "dev", "proc", "sys")
+
+
+def _find_missing(workspace: Workspace, key: str) -> tuple[str, ...]:
+    """The places of mounts that the image lacks."""
+    with workspace.opened(key) as root:
+        return tuple(path for path in _MOUNT_PLACES if not _exists(root, path))
+
+
+def _exists(root: int, path: str) -> bool:
+    # A link on the way means an image that is made in its own manner: nothing of it is taken for a stub.
+    try:
+        os.lstat(path, dir_fd=root)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        return True
+    return True
+
+
+def _drop_stubs(workspace: Workspace, key: str, missing: tuple[str, ...]) -> None:
+    """Take away those that are there now and empty: the step did not make them, its container's mounts did."""
+    with workspace.opened(key) as root:
+        for path in missing:
+            parent, _, name = path.rpartition("/")
+            try:
+                folder = os.open(parent or ".", FLAGS | os.O_NOFOLLOW, dir_fd=root)
+            except OSError:
+                continue
+            try:
+                _drop_stub(folder, name)
+            finally:
+                os.close(folder)
+
+
+def _drop_stub(folder: int, name: str) -> None:
+    try:
+        found = os.lstat(name, dir_fd=folder)
+        before = os.stat(folder)
+        if stat.S_ISDIR(found.st_mode):
+            os.rmdir(name, dir_fd=folder)
+        elif stat.S_ISREG(found.st_mode) and found.st_size == 0:
+            os.unlink(name, dir_fd=folder)
+        else:
+            return
+    except OSError:
+        # Not there, or a folder that has something in it: the step's own work.
+        return
+    os.utime(folder, ns=(before.st_mtime_ns, before.st_mtime_ns))
 
 
 def _put_script(workspace: Workspace, key: str, folder: str, text: str) -> None:

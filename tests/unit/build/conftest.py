@@ -20,6 +20,7 @@ from labdock.errors import NoSuchImage
 from labdock.schema.build import BuildEvent, StepCached, StepStarted
 from labdock.schema.oci import LAYER_TAR, Descriptor, ImageConfig, RootFS, RuntimeConfig, chain_ids
 from labdock.store.content import ContentStore
+from labdock.store.leases import Leases
 from labdock.store.metadata import Database
 from labdock.store.snapshots import Layer
 from labdock.store.snapshots.mounting import mount_all, open_mounted, unmount
@@ -43,6 +44,7 @@ class FakeImages:
     def __init__(self, content: ContentStore, snapshotter: OverlaySnapshotter) -> None:
         self.content = content
         self.snapshotter = snapshotter
+        self.leases = Leases(content, snapshotter)
         self.images: dict[str, FakeImage] = {}
 
     def get(self, ref: str) -> FakeImage:
@@ -100,6 +102,7 @@ class ChrootRunner:
         self.folder.mkdir(exist_ok=True)
         mount_all(self.snapshotter.mounts(request.snapshot), self.folder)
         try:
+            self._make_places()
             process = await asyncio.create_subprocess_exec(
                 "/usr/sbin/chroot",
                 str(self.folder),
@@ -131,6 +134,13 @@ class ChrootRunner:
             return code
         finally:
             unmount(self.folder)
+
+    def _make_places(self) -> None:
+        """As a runtime does: places for the mounts that a container has."""
+        for name in ("etc", "dev", "proc", "sys"):
+            (self.folder / name).mkdir(exist_ok=True)
+        for name in ("etc/hosts", "etc/resolv.conf"):
+            (self.folder / name).touch()
 
 
 @dataclass

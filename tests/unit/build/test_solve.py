@@ -358,3 +358,57 @@ def test_labels_of_the_request_go_on_top_and_config_is_inherited(make_world: Mak
     assert image.config.author == "me"
     assert image.config.rootfs.diff_ids == world.images.get("base").config.rootfs.diff_ids
     world.close()
+
+
+@pytest.mark.sandbox
+def test_what_a_containers_mounts_need_is_not_part_of_the_layer(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.add_base()
+    before = set(world.listing(world.images.get("base")))
+    image = world.build("FROM base\nRUN echo > /made\n")
+    assert set(world.listing(image)) - before == {"made"}
+    kept = world.build("FROM base\nRUN echo 127.0.0.1 x > /etc/hosts; echo > /dev/own\n")
+    assert set(world.listing(kept)) - before == {"etc/hosts", "dev", "dev/own"}
+    world.close()
+
+
+@pytest.mark.sandbox
+def test_wildcards_excludes_and_variables_in_copy(make_world: MakeWorld) -> None:
+    world = make_world()
+    for path in ("a1.txt", "a2.txt", "a.md", "src/x.c", "src/x.o", "src/deep/y.o", "src/deep/y.h"):
+        world.write(path, path)
+    image = world.build(
+        "FROM scratch\nARG D=/out\nENV N=a\nCOPY ${N}[0-9].* none* $D/\n"
+        "COPY --exclude=**/*.o --exclude=deep/*.h src /src\n"
+    )
+    assert sorted(path for path in world.listing(image)) == [
+        "out", "out/a1.txt", "out/a2.txt", "src", "src/deep", "src/x.c",
+    ]  # fmt: skip
+    for line, words in (("COPY none* /x", r"stat none\*: file does not exist"), ("COPY $NO /x", r"\$NO is empty")):
+        with pytest.raises(DockerfileError, match=words) as raised:
+            world.build(f"FROM scratch\n{line}\n")
+        assert raised.value.line == 2
+    world.close()
+
+
+@pytest.mark.sandbox
+def test_a_build_keeps_what_it_stands_on_from_being_collected(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.add_base()
+    held: list[set[str]] = []
+
+    async def main() -> None:
+        task = asyncio.create_task(world.build_async("FROM base\nRUN echo > /x\nRUN exec busybox sleep 100\n"))
+        while len(world.runner.requests) < 2:
+            await asyncio.wait_for(world.runner.began.wait(), 10)
+            await asyncio.sleep(0.01)
+        held.append(world.images.leases.held())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    # The base's blob and snapshot (of a first layer they are one digest), the first step's blob and snapshot.
+    assert len(held[0]) == 3
+    assert world.images.leases.held() == set()
+    world.close()
