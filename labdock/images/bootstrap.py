@@ -85,7 +85,7 @@ class Bootstrap:
                 hint=f"add a source with the suite {suite} to {self.apt}/sources.list.d",
             )
         options = [f"--aptopt={path}" for path in find_options(self.apt)]
-        modes = ["--mode=root", "--variant=minbase", "--format=tar", "--skip=check/qemu"]
+        modes = ["--mode=root", "--variant=minbase", "--format=tar", "--skip=output/dev"]
         return [program, *modes, *options, suite, str(target), *sources]
 
     def _adopt(self, name: str, suite: str, tar: Path) -> Image:

@@ -7,6 +7,7 @@ followed, so nothing outside is touched whatever names and links the tar holds. 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -195,7 +196,9 @@ class _Unpacker:
         for victim in os.listdir(folder) if name == OPAQUE else [os.fsdecode(hidden)]:
             gone = os.fsencode(victim)
             if (parent + b"/" + gone if parent else gone) not in self._own:
-                self._clear(folder, gone)
+                # A whiteout of what is not there is no error: layers are moved onto other bases.
+                with contextlib.suppress(FileNotFoundError):
+                    self._clear(folder, gone)
 
     def _settle(self, entry: Entry, fd: int) -> None:
         """Owner, mode and attributes, in the order in which none undoes another."""
