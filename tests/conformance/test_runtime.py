@@ -394,6 +394,27 @@ def test_stdin_stays_open_when_a_writer_leaves(tmp_path: Path) -> None:
     engine(tmp_path, main)
 
 
+def test_attached_again_after_everybody_left(tmp_path: Path) -> None:
+    async def main(bench: Bench) -> None:
+        script = "while [ ! -e /tmp/go ]; do echo tick; sleep 0.01; done; echo end"
+        container = await bench.run("a", "sh", "-c", script)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            attachment = await container.attach(stdin=False)
+            assert await soon(attachment.read()) == ("stdout", b"tick\n")
+            await attachment.close()
+            assert await attachment.read() is None
+            # Nothing is drained for nobody.
+            assert len(os.listdir("/proc/self/fd")) == before
+            await asyncio.sleep(0.03)
+        attachment = await container.attach(stdin=False)
+        (bench.rootfs / "tmp/go").touch()
+        assert joined(await soon(read_all(attachment))).endswith(b"end\n")
+        assert (await soon(container.wait())).code == 0
+
+    engine(tmp_path, main)
+
+
 def test_stdin_ends_with_its_first_writer(tmp_path: Path) -> None:
     async def main(bench: Bench) -> None:
         container = await bench.run("a", "cat", stdin=True, once=True)

@@ -189,6 +189,8 @@ class CrunDriver:
         found.resume()
 
     async def adopt(self, container: str, folder: Path) -> Monitored | Exit | None:
+        if container in self._containers:
+            return self._containers[container]
         layout = Layout(folder)
         self._folders[container] = folder
         if self._monitors is None:

@@ -120,6 +120,7 @@ class AttachHub:
             client.queue.cut(f"attach: the reader stopped reading; it was cut off after {PATIENCE:g} s")
             self._clients.remove(client)
         self._resume()
+        self._leave_if_alone()
 
     def room(self) -> None:
         """A client's queue has emptied enough; go on when all have."""
@@ -176,9 +177,22 @@ class AttachHub:
         if client in self._clients:
             self._clients.remove(client)
             self.room()
+            self._leave_if_alone()
+
+    def _leave_if_alone(self) -> None:
+        """Without clients there is nothing to drain. Where stdin ends with its first writer, leaving would end it."""
+        if not self._clients and not self._stdin_once:
+            self._disconnect()
 
     def end(self) -> None:
         """The container has ended, or we let go of it: all clients read to the end of what is queued."""
+        self._disconnect()
+        self._ended = True
+        for client in self._clients:
+            client.queue.end()
+        self._clients.clear()
+
+    def _disconnect(self) -> None:
         if self._socket is not None:
             self._pause()
             asyncio.get_running_loop().remove_writer(self._socket.fileno())
@@ -189,10 +203,6 @@ class AttachHub:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-        self._ended = True
-        for client in self._clients:
-            client.queue.end()
-        self._clients.clear()
 
 
 class AttachedClient:
