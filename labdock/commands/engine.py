@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from labdock.commands import units
 from labdock.commands.results import Exited, Result, Text
 from labdock.commands.tree import command
 from labdock.errors import InvalidRequest, LabdockError
@@ -90,7 +91,9 @@ def _value(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(_value, value)) or "none"
-    return msgspec.json.encode(value).decode() if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return " ".join(f"{units.size(item, 3)}" if name == "pss" else str(item) for name, item in value.items())
+    return str(value)
 
 
 @command("logs")

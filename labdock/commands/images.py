@@ -144,7 +144,8 @@ def remove(face: Face, /, images: tuple[str, ...], force: bool, no_prune: bool) 
         except NoSuchImage as error:
             if not force:
                 raise
-            return f"Error response from daemon: {error.message}"
+            face.say(f"Error response from daemon: {error.message}")
+            return ""
         return "\n".join(f"{kind}: {text}" for kind, text in went)
 
     return each(face, images, act)

@@ -24,14 +24,20 @@ class SomeFailed(LabdockError):
 
 
 def each(face: Face, names: Sequence[str], act: Callable[[str], str | None]) -> Result:
-    """*act* on every name, going on after failures as Docker does; what was done, or SomeFailed."""
+    """*act* on every name, going on after failures as Docker does; what was done, or SomeFailed.
+
+    *act* gives what to print for the name: None for the name itself, "" for nothing.
+    """
     done: list[str] = []
     failures: list[LabdockError] = []
     for name in names:
         try:
-            done.append(act(name) or name)
+            said = act(name)
         except LabdockError as error:
             failures.append(error)
+            continue
+        if said != "":
+            done.append(name if said is None else said)
     if not failures:
         return Text("\n".join(done))
     if len(names) == 1:
@@ -125,7 +131,7 @@ def remove(face: Face, /, containers: tuple[str, ...], force: bool, link: bool, 
     """Remove one or more containers."""
     from labdock.errors import NoSuchContainer
 
-    def act(name: str) -> None:
+    def act(name: str) -> str | None:
         try:
             face.client.containers.remove(name, force=force, volumes=volumes, link=link)
         except NoSuchContainer as error:
@@ -133,6 +139,8 @@ def remove(face: Face, /, containers: tuple[str, ...], force: bool, link: bool, 
             if not force:
                 raise
             face.say(f"Error response from daemon: {error.message}")
+            return ""
+        return None
 
     return each(face, containers, act)
 

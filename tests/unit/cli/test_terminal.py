@@ -69,6 +69,17 @@ def test_of_several_each_is_tried(server: ScriptedServer, script: Script) -> Non
     assert labdock(server, "stop", "x", "web") == (1, "web\n", "Error: No such container: x\n")
 
 
+@pytest.mark.parametrize(
+    ("command", "path", "kind"), [("rm", "/containers/x", "container"), ("rmi", "/images/x", "image")]
+)
+def test_forcing_away_what_is_not_there_is_no_failure(
+    server: ScriptedServer, script: Script, command: str, path: str, kind: str
+) -> None:
+    script.on("DELETE", path, Reply(404, {"message": f"No such {kind}: x"}))
+    assert labdock(server, command, "-f", "x") == (0, "", f"Error response from daemon: No such {kind}: x\n")
+    assert labdock(server, command, "x") == (1, "", f"Error: No such {kind}: x\n")
+
+
 def test_usage_errors_exit_125(server: ScriptedServer) -> None:
     code, out, err = labdock(server, "run", "--nope", "x")
     assert (code, out) == (125, "")
