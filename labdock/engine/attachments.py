@@ -13,13 +13,15 @@ from labdock.runtime import Attachment, Stream
 class Session:
     """One client's streams. ``read`` and ``write`` wait until the container's program is there.
 
-    ``past`` is output from the log that goes first.
+    ``past`` is output from the log that goes first. ``keeps_stdin``: the program's stdin outlives this session, as
+    Docker has it for containers without ``StdinOnce``.
     """
 
     tty: bool
     stdin: bool = False
     stdout: bool = True
     stderr: bool = True
+    keeps_stdin: bool = False
     past: list[tuple[Stream, bytes]] = field(default_factory=list)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _attachment: Attachment | None = None
@@ -65,6 +67,9 @@ class Session:
         await self._attachment.write(data)
 
     async def close_stdin(self) -> None:
+        """This session writes no more; the program's stdin ends, unless it is to outlive the session."""
+        if self.keeps_stdin:
+            return
         self._stdin_ended = True
         if self._attachment is not None:
             await self._attachment.close_stdin()

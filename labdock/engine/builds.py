@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
+
 from labdock.build import BuildRequest, StepRecord
 from labdock.build.context import receive
 from labdock.build.solve import Builder
@@ -17,7 +19,7 @@ from labdock.engine.steps import StepRunner
 from labdock.errors import InvalidRequest, LabdockError, Unsupported
 from labdock.images import references
 from labdock.images.store import Images
-from labdock.schema.build import BuildEvent
+from labdock.schema.build import BuildDone, BuildEvent
 from labdock.schema.build_query import BuildQuery
 from labdock.store.content import ContentStore
 from labdock.store.metadata import Database
@@ -62,6 +64,9 @@ class Builds:
         def tell(event: BuildEvent) -> None:
             nonlocal told
             told = True
+            if isinstance(event, BuildDone):
+                familiar = tuple(references.parse(name).familiar for name in event.names)
+                event = msgspec.structs.replace(event, names=familiar)
             on_event(event)
 
         async with self._turns:

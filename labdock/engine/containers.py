@@ -399,7 +399,8 @@ class Containers:
         record = self._ledger.get(ref)
         if record.state.status == Status.PAUSED:
             raise Conflict(f"container {record.id} is paused, unpause the container before attach")
-        session = Session(record.tty, bool(stdin and record.config.open_stdin), stdout, stderr)
+        takes_stdin = bool(stdin and record.config.open_stdin)
+        session = Session(record.tty, takes_stdin, stdout, stderr, keeps_stdin=not record.config.stdin_once)
         live = self._supervisor.live(record.id)
         if logs:
             source = self.log_source(record.id)

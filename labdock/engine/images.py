@@ -62,7 +62,8 @@ class ImageService:
         for name in filters:
             if name not in _FILTERS:
                 raise InvalidRequest(f"invalid filter '{name}'")
-        return [self._summarise(image) for image in self._images.list() if self._passes(image, filters)]
+        patterns = filters.get("reference")
+        return [self._summarise(image, patterns) for image in self._images.list() if self._passes(image, filters)]
 
     def _passes(self, image: Image, filters: Filters) -> bool:
         if (wanted := filters.get("dangling")) and (not image.names) != (wanted[0].lower() in ("1", "true")):
@@ -82,11 +83,13 @@ class ImageService:
     def _users(self, image: Image) -> builtins.list[str]:
         return [record.id for record in self._ledger if record.image_id == image.id]
 
-    def _summarise(self, image: Image) -> Wire:
+    def _summarise(self, image: Image, patterns: builtins.list[str] | None) -> Wire:
+        """*patterns*: only the names that fit one of them are told (``docker images NAME``)."""
+        names = [n for n in image.names if not patterns or any(_matches(n, pattern) for pattern in patterns)]
         return {
             "Id": image.id,
             "ParentId": "",
-            "RepoTags": [name.familiar for name in image.names],
+            "RepoTags": [name.familiar for name in names],
             "RepoDigests": [],
             "Created": read_time(image.config.created) // 10**9,
             "Size": image.size,
@@ -178,10 +181,10 @@ class ImageService:
     async def pull(self, name: str, tag: str, platform: str | None, on_event: OnLine) -> None:
         """An image from elsewhere. For now: the bundled busybox, and what is here already."""
         wanted = references.join(name, tag)
-        on_event({"status": f"Pulling from {wanted.name.partition('/')[2]}", "id": wanted.tag or wanted.digest})
         image = await self.find(str(wanted))
         if image is None:
             raise self._unknown(wanted)
+        on_event({"status": f"Pulling from {wanted.name.partition('/')[2]}", "id": wanted.tag or wanted.digest})
         on_event({"status": f"Digest: {image.manifest.digest}"})
         on_event({"status": f"Status: Image is up to date for {wanted.familiar}"})
         self._events.emit("image", "pull", wanted.familiar, {"name": wanted.familiar_name})

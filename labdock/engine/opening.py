@@ -77,6 +77,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     )
     containers = Containers(rooms)
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
+    supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
     return Engine(
         containers=containers,

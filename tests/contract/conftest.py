@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests import stores
 
 from .clients import Docker, Engine, find_docker
 
@@ -44,7 +45,7 @@ def engine() -> Iterator[Engine]:
         stopped = _daemon("stop", environment)
         assert stopped.returncode == 0, stopped.stderr
         assert not socket.exists()
-        shutil.rmtree(folder, ignore_errors=True)
+        stores.remove(folder)
 
 
 def _daemon(action: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

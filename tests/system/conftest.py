@@ -17,6 +17,8 @@ from typing import Any
 import docker
 import pytest
 
+from tests import stores
+
 DOCKER = shutil.which("docker") or "/usr/bin/docker"
 DEADLINE = 20.0
 
@@ -111,5 +113,8 @@ def engine() -> Iterator[EngineUnderTest]:
     found = EngineUnderTest(root, LABDOCK_FAILPOINTS=str(root / "failpoints"))
     found.start()
     yield found
+    # Programs that ignore SIGTERM would each make the stop wait.
+    if ids := found.docker("ps", "-aq", check=False).split():
+        found.docker("rm", "-f", *ids, check=False)
     found.stop()
-    shutil.rmtree(root)
+    stores.remove(root)

@@ -25,6 +25,7 @@ from labdock.daemon import status, stop
 from labdock.errors import EngineUnreachable
 from labdock.schema.paths import Paths
 from labdock.sys import mounts, pidfds
+from tests import stores
 
 HERE = Path(__file__).parent
 
@@ -120,7 +121,7 @@ def site() -> Iterator[Site]:
         yield here
     finally:
         stop.stop(here.paths)
-        shutil.rmtree(folder, ignore_errors=True)
+        stores.remove(folder)
 
 
 def test_a_start_answers_and_says_what_it_did(site: Site) -> None:
