@@ -86,10 +86,7 @@ class Builder:
         Raises DockerfileError and InvalidRequest before the first event for a request that can't be begun.
         After that every failure is emitted as BuildFailed, then raised (BuildStepFailed for a RUN's exit code).
         """
-        tree = request.tree if request.tree is not None else await asyncio.to_thread(scan, request.context)
-        plan = _read_plan(tree, request)
-        epoch = find_epoch(plan)
-        context = await asyncio.to_thread(ignore, tree, request.dockerfile)
+        plan, epoch, context = await asyncio.to_thread(_read, request)
         folder = await asyncio.to_thread(self._make_folder)
         workspace = Workspace(self.snapshotter, self.images, folder / "tree", self.open_tree)
         workspace.epoch = epoch
@@ -112,6 +109,13 @@ class Builder:
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         (folder / "tree").mkdir()
         return folder
+
+
+def _read(request: BuildRequest) -> tuple[Plan, int | None, MemoryTree]:
+    """The plan, SOURCE_DATE_EPOCH, and the context as far as it is not ignored. Raises InvalidRequest."""
+    tree = request.tree if request.tree is not None else scan(request.context)
+    plan = _read_plan(tree, request)
+    return plan, find_epoch(plan), ignore(tree, request.dockerfile)
 
 
 def _read_plan(tree: MemoryTree, request: BuildRequest) -> Plan:
