@@ -37,6 +37,7 @@ class Order:
     excludes: tuple[str, ...]
     unpack: bool
     remote: bool
+    parents: bool
     shown: str
     range: Range
 
@@ -78,6 +79,7 @@ def resolve(draft: Draft, instruction: ast.Transfer) -> Order:
         tuple(draft.expand(word) for word in instruction.excludes),
         is_archive,
         remote,
+        isinstance(instruction, ast.Copy) and instruction.parents,
         shown,
         instruction.range,
     )
@@ -111,9 +113,8 @@ def _place(workdir: str, destination: str) -> str:
 def describe(order: Order) -> list[object]:
     """What of *order* counts for the cache, the content apart."""
     mode = order.mode.text if order.mode else ""
-    return [
-        order.keyword, order.sources, order.destination, order.chown, mode, order.excludes, order.inlines, order.unpack
-    ]  # fmt: skip
+    what = [order.keyword, order.sources, order.inlines, order.excludes, order.unpack, order.parents]
+    return [*what, order.destination, order.chown, mode]
 
 
 def take(tree: Tree, order: Order, *, owners: bool) -> Taken:
@@ -125,7 +126,7 @@ def take(tree: Tree, order: Order, *, owners: bool) -> Taken:
     found: list[Source] = []
     for text, where in zip(order.sources, order.ranges, strict=True):
         try:
-            some = find_sources(tree, text, excludes)
+            some = find_sources(tree, text, excludes, parents=order.parents)
         except (BadPattern, OSError) as error:
             raise _fail(order, where, f"{text}: {error.strerror if isinstance(error, OSError) else error}") from None
         if not some and not (has_wildcard(text) and len(order.sources) + len(order.inlines) > 1):
@@ -169,7 +170,7 @@ def fill(root: int, taken: Taken, order: Order, workspace: Workspace, notices: l
             if order.unpack and source.node.kind == FILE and is_archive(taken.tree, source.node):
                 _fill_archive(root, taken.tree, source.node, asked, order, writer, workspace)
             else:
-                writer.write(taken.tree, (source,), order.destination)
+                writer.write(taken.tree, (source,), _destination(order, source))
         for name, text in order.inlines:
             data = text.encode("utf-8", "surrogateescape")
             time_ns = (workspace.epoch or 0) * 10**9
@@ -180,6 +181,12 @@ def fill(root: int, taken: Taken, order: Order, workspace: Workspace, notices: l
     except InvalidRequest as error:
         raise _fail(order, order.range, error.message, error.hint) from error
     return True
+
+
+def _destination(order: Order, source: Source) -> str:
+    if not order.parents:
+        return order.destination
+    return posixpath.join(order.destination, source.below).rstrip("/") + "/"
 
 
 def is_archive(tree: Tree, node: Node) -> bool:

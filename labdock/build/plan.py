@@ -204,8 +204,6 @@ def check_supported(instruction: ast.Instruction) -> None:
         if instruction.security != "sandbox":
             raise _unsupported(instruction.range, "RUN --security=insecure")
     elif isinstance(instruction, ast.Copy):
-        if instruction.parents:
-            raise _unsupported(instruction.range, "COPY --parents")
         for word in instruction.sources:
             if is_remote(word.text):
                 raise refuse(word.range, "source can't be a URL for COPY", hint="ADD takes URLs")

@@ -15,11 +15,14 @@ from labdock.build.trees import FILE, FOLDER, LINK, Node, Tree, follow, hash_nod
 @dataclass(frozen=True, slots=True)
 class Source:
     """One thing to copy. ``name``: what a file is called in a folder. ``items``: for a folder, each node in it with
-    its path relative to it, parents first, itself ("") before all; for anything else only itself."""
+    its path relative to it, parents first, itself ("") before all; for anything else only itself.
+
+    ``below``: the folder under the destination that it goes into (``--parents``; else "")."""
 
     name: str
     node: Node
     items: tuple[tuple[str, Node], ...]
+    below: str = ""
 
     @property
     def is_folder(self) -> bool:
@@ -32,13 +35,15 @@ def clean_source(path: str) -> str:
     return found
 
 
-def find_sources(tree: Tree, path: str, excludes: PathMatcher) -> list[Source]:
+def find_sources(tree: Tree, path: str, excludes: PathMatcher, *, parents: bool = False) -> list[Source]:
     """What *path*, perhaps with wildcards, means in *tree*; sorted. Nothing found: an empty list.
 
+    *parents*: the folders on the way are kept, those after ``/./`` when there is one, and ``**`` is any number of them.
     Raises BadPattern; OSError ELOOP.
     """
     cleaned = clean_source(path)
-    paths = list(_glob(tree, cleaned)) if has_wildcard(cleaned) else [cleaned]
+    pivot = clean_source(path.partition("/./")[0]) if parents and "/./" in path else ""
+    paths = list(_glob(tree, cleaned, parents)) if has_wildcard(cleaned) else [cleaned]
     found = []
     for each in paths:
         try:
@@ -48,13 +53,18 @@ def find_sources(tree: Tree, path: str, excludes: PathMatcher) -> list[Source]:
         node = tree.get(real)
         assert node is not None
         items = tuple(_walk(tree, node, excludes)) if node.kind == FOLDER else (("", node),)
-        found.append(Source(posixpath.basename(each), node, items))
+        kept = each.removeprefix(pivot).lstrip("/")
+        below = "" if not parents else kept if node.kind == FOLDER else posixpath.dirname(kept)
+        found.append(Source(posixpath.basename(each), node, items, below))
     return found
 
 
-def _glob(tree: Tree, pattern: str) -> Iterator[str]:
+def _glob(tree: Tree, pattern: str, deep: bool) -> Iterator[str]:
     found = [""]
     for part in pattern.split("/"):
+        if deep and part == "**":
+            found = sorted({folder for above in found for folder in _folders(tree, above)})
+            continue
         following = []
         matcher = translate_glob(part)
         plain = None if has_wildcard(part) else part.replace("\\", "")
@@ -70,6 +80,17 @@ def _glob(tree: Tree, pattern: str) -> Iterator[str]:
             following += [_join(above, name) for name in names if plain is not None or matcher.match(name)]
         found = following
     yield from found
+
+
+def _folders(tree: Tree, above: str) -> Iterator[str]:
+    """*above* and every folder in it, links not followed."""
+    todo = [above]
+    while todo:
+        path = todo.pop()
+        node = tree.get(path)
+        if node is not None and node.kind == FOLDER:
+            yield path
+            todo += [_join(path, name) for name in tree.names(path)]
 
 
 def _join(above: str, name: str) -> str:
@@ -96,7 +117,7 @@ def digest_sources(tree: Tree, sources: list[Source], *, owners: bool) -> str:
     """The digest of what is copied, hex. *owners*: they are copied, so they count."""
     hashed = hashlib.sha256()
     for source in sources:
-        hashed.update(f"\0{source.name}\0{source.node.kind}\0".encode("utf-8", "surrogateescape"))
+        hashed.update(f"\0{source.below}\0{source.name}\0{source.node.kind}\0".encode("utf-8", "surrogateescape"))
         for relative, node in source.items:
             content = hash_node(tree, node) if node.kind == FILE else node.link if node.kind == LINK else ""
             owner = [node.uid, node.gid] if owners else []

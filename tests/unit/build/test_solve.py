@@ -392,6 +392,23 @@ def test_wildcards_excludes_and_variables_in_copy(make_world: MakeWorld) -> None
 
 
 @pytest.mark.sandbox
+def test_copy_parents_keeps_the_folders_on_the_way(make_world: MakeWorld) -> None:
+    world = make_world()
+    for path in ("x/a.txt", "y/deep/a.txt", "y/b.md", "z/p/q/c.txt", "top.txt"):
+        world.write(path, path)
+    image = world.build(
+        "FROM scratch\nCOPY --parents x/a.txt y /one/\nCOPY --parents z/./p/q /two\nCOPY --parents **/*.txt /three/\n"
+    )
+    files = sorted(path for path, (mode, _, _) in world.listing(image).items() if stat.S_ISREG(mode))
+    assert files == [
+        "one/x/a.txt", "one/y/b.md", "one/y/deep/a.txt",
+        "three/top.txt", "three/x/a.txt", "three/y/deep/a.txt", "three/z/p/q/c.txt",
+        "two/p/q/c.txt",
+    ]  # fmt: skip
+    world.close()
+
+
+@pytest.mark.sandbox
 def test_a_build_keeps_what_it_stands_on_from_being_collected(make_world: MakeWorld) -> None:
     world = make_world()
     world.add_base()
