@@ -172,5 +172,9 @@ class Execs:
     def resize(self, id: str, rows: int, columns: int) -> None:
         self._caller.did(path("exec", id, "resize"), {"h": rows, "w": columns})
 
+    def kill(self, id: str, signal: str = "KILL") -> None:
+        """Send its process a signal (an endpoint of labdock's own; NotFound from other engines)."""
+        self._caller.did(path("labdock", "exec", id, "kill"), {"signal": signal})
+
     def inspect(self, id: str) -> ExecState:
         return result(ExecState, self._caller.fetch(path("exec", id, "json")))

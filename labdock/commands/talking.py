@@ -141,11 +141,24 @@ def execute(
             execs.start_detached(id, tty=tty)
             return None
         with execs.start(id, tty=tty, size=size) as attached:
-            face.converse(attached, ExecTarget(face.client, id), stdin=interactive, tty=tty)
+            try:
+                face.converse(attached, ExecTarget(face.client, id), stdin=interactive, tty=tty)
+            except KeyboardInterrupt:
+                # In a terminal Docker lets it go on; a cell that was interrupted must leave nothing behind.
+                if face.keeps_results:
+                    _end(face, id)
+                raise
     except LabdockError as error:
         raise _exec_failure(error, container) from error
     state = execs.inspect(id)
     return Exited(0 if state.running else state.exit_code)
+
+
+def _end(face: Face, id: str) -> None:
+    try:
+        face.client.execs.kill(id)
+    except LabdockError:
+        face.say("note: the command goes on in the container: this engine can't end it")
 
 
 def _exec_failure(error: LabdockError, container: str) -> LabdockError:

@@ -123,6 +123,28 @@ def test_an_interrupt_fails_the_cell_in_words(shell: Any, monkeypatch: pytest.Mo
         shell.run_line_magic("container", "run busybox sleep 1000")
 
 
+@pytest.mark.parametrize(("status", "note"), [(204, ""), (404, "goes on in the container")])
+def test_interrupting_an_exec_ends_its_process(
+    shell: Any,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    note: str,
+) -> None:
+    def interrupt(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    script.on("POST", "/containers/web/exec", Reply(201, {"Id": "e1"}))
+    script.on("POST", "/exec/e1/start", Reply(talk=lambda connection: None))
+    script.on("POST", "/labdock/exec/e1/kill", Reply(status, {"message": "page not found"} if note else None))
+    monkeypatch.setattr(NotebookFace, "converse", interrupt)
+    with pytest.raises(UsageError, match="interrupted"):
+        shell.run_line_magic("container", "exec web sleep 1000")
+    assert script.asked[-1].query == {"signal": ["KILL"]}
+    assert note in capsys.readouterr().err
+
+
 def test_following_logs_ends_quietly_when_interrupted(
     shell: Any, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
