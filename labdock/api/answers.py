@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from labdock import __version__
-from labdock.errors import LabdockError
+from labdock.errors import DockerfileError, LabdockError
 
 API_VERSION = "1.51"
 OLDEST_VERSION = "1.24"
@@ -36,11 +36,18 @@ def text_answer(text: str, headers: dict[str, str]) -> web.Response:
     )
 
 
-def error_body(error: LabdockError) -> dict[str, str]:
-    """``{"message": …}``, with the hint beside it when there is one."""
-    body = {"message": error.message}
+def error_body(error: LabdockError) -> dict[str, str | int]:
+    """``{"message": …}``, with the hint beside it when there is one, and where in a Dockerfile it is."""
+    body: dict[str, str | int] = {"message": error.message}
     if error.hint:
         body["hint"] = error.hint
+    if isinstance(error, DockerfileError):
+        body |= {
+            "line": error.line,
+            "end_line": error.end_line,
+            "column": error.column,
+            "end_column": error.end_column,
+        }
     return body
 
 

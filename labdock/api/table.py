@@ -82,6 +82,7 @@ _SERVED = (
 
 _EXTRAS = (
     Row("GET", "/labdock/doctor", system.doctor),
+    Row("POST", "/labdock/exec/{id}/kill", system.kill_exec),
     Row("POST", "/labdock/images/bootstrap", system.bootstrap),
 )
 

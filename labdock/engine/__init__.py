@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,10 +39,12 @@ class Engine:
     events: Events
     _supervisor: Supervisor
     _database: Database
+    _close_networks: Callable[[], Awaitable[None]]
 
     async def close(self) -> None:
         """Stop every container (SIGTERM, SIGKILL after STOP_GRACE) and let go of the store."""
         await self._supervisor.close(STOP_GRACE)
+        await self._close_networks()
         self._database.close()
 
 

@@ -25,6 +25,7 @@ class Session:
     past: list[tuple[Stream, bytes]] = field(default_factory=list)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _attachment: Attachment | None = None
+    _ended: asyncio.Event | None = None
     _closed: bool = False
     _stdin_ended: bool = False
 
@@ -33,12 +34,14 @@ class Session:
         """The streams themselves: this session is both."""
         return self
 
-    async def bind(self, attachment: Attachment) -> None:
-        """The program's streams are there."""
+    async def bind(self, attachment: Attachment, ended: asyncio.Event | None = None) -> None:
+        """The program's streams are there. *ended*: the last read waits for it, so that whoever saw the end of the
+        output finds the container ended.
+        """
         if self._closed:
             await attachment.close()
             return
-        self._attachment = attachment
+        self._attachment, self._ended = attachment, ended
         self._ready.set()
         if self._stdin_ended:
             await attachment.close_stdin()
@@ -55,7 +58,10 @@ class Session:
         await self._ready.wait()
         if self._attachment is None:
             return None
-        return await self._attachment.read()
+        piece = await self._attachment.read()
+        if piece is None and self._ended is not None:
+            await self._ended.wait()
+        return piece
 
     async def write(self, data: bytes) -> None:
         """To the program's stdin. Conflict when the container was created without ``OpenStdin``."""

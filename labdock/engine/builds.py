@@ -47,11 +47,19 @@ class Builds:
         self._contexts = folder / "contexts"
         self._events = events
         self._turns = asyncio.Semaphore(AT_ONCE)
-        records = database.records("steps", StepRecord)
-        self._builder = Builder(images, snapshotter, content, runner, service, records, folder / "work")
+        self._records = database.records("steps", StepRecord)
+        self._builder = Builder(images, snapshotter, content, runner, service, self._records, folder / "work")
         self._builder.recover()
         shutil.rmtree(self._contexts, ignore_errors=True)
         self._contexts.mkdir(parents=True)
+
+    def roots(self) -> set[str]:
+        """The snapshots and blobs that the step cache stands on."""
+        found: set[str] = set()
+        for record in self._records.all():
+            if record.layer is not None:
+                found.update((record.snapshot, record.layer.digest))
+        return found
 
     async def build(self, query: BuildQuery, context: AsyncIterator[bytes], on_event: OnEvent) -> None:
         """Build what *query* and the tar *context* say; *on_event* hears of it. Cancelling stops the build.

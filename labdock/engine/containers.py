@@ -23,6 +23,7 @@ from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.names import check_name, pick_name
 from labdock.engine.output import LogSource
 from labdock.engine.records import ContainerRecord
+from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Supervisor
 from labdock.engine.volumes import Volumes
@@ -410,7 +411,7 @@ class Containers:
             session.end()
         elif live.monitored is not None:
             attachment = await live.monitored.attach(stdin=session.stdin, stdout=stdout, stderr=stderr)
-            await session.bind(attachment)
+            await session.bind(attachment, live.ended)
         else:
             live.sessions.append(session)
         self._supervisor.emit(record, "attach")
@@ -435,14 +436,3 @@ def _is_anonymous(volume: str) -> bool:
 
 def _older(record: ContainerRecord, filters: dict[str, list[str]]) -> bool:
     return all(value.isdecimal() and record.created < int(value) * 10**9 for value in filters.get("until", ()))
-
-
-def parse_signal(text: str) -> int:
-    """``SIGTERM``, ``term`` or ``15`` as a number. InvalidRequest in Docker's words."""
-    word = text.strip().upper()
-    if word.isdecimal() and 0 < int(word) < 65:
-        return int(word)
-    found = getattr(signals, word if word.startswith("SIG") else f"SIG{word}", None)
-    if isinstance(found, signals.Signals):
-        return int(found)
-    raise InvalidRequest(f"Invalid signal: {text}")

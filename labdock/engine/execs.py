@@ -13,6 +13,7 @@ from labdock.engine.creation import merge_env, process_env
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
+from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Supervisor, exit_code_of
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchExec
@@ -155,6 +156,13 @@ class Execs:
         if exec_.process is None or exec_.exit_code is not None:
             raise Conflict(f"exec {id} is not running")
         await exec_.process.resize(rows, columns)
+
+    def kill(self, id: str, signal: str) -> None:
+        """Send a signal to the exec's program; nothing happens when it has ended. NoSuchExec, InvalidRequest."""
+        exec_ = self._get(id)
+        number = parse_signal(signal)
+        if exec_.process is not None and exec_.exit_code is None:
+            exec_.process.kill(number)
 
     def inspect(self, id: str) -> Wire:
         exec_ = self._get(id)

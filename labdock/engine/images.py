@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import fnmatch
+import logging
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -25,6 +26,8 @@ from labdock.images.bootstrap import Bootstrap
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.schema.ids import is_hex, short_id
+
+log = logging.getLogger("labdock.engine")
 
 Wire = dict[str, Any]
 OnLine = Callable[[Wire], None]
@@ -215,6 +218,12 @@ class ImageService:
             raise self._unknown(references.parse(name))
         snapshot = await asyncio.to_thread(self._images.unpack, image)
         return BaseImage(id=image.id, config=image.config, snapshot=snapshot)
+
+    async def collect(self, others: set[str]) -> None:
+        """Free what a killed process left: blobs and snapshots that no image, lease and none of *others* needs."""
+        gone = await asyncio.to_thread(self._images.collect, others)
+        if gone.blobs or gone.snapshots:
+            log.info("collected %d blobs and %d snapshots, %d bytes", len(gone.blobs), len(gone.snapshots), gone.size)
 
     # -- archives ---------------------------------------------------------------------------------
 

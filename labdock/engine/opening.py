@@ -43,6 +43,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     events = Events()
     ledger = Ledger(database)
     content = ContentStore(paths.data / "content")
+    content.recover()
     snapshotter = open_snapshotter(plan.snapshotter, paths.data / "snapshots", plan.tools)
     leases = Leases(content, snapshotter)
     images = Images(database, content, snapshotter, leases)
@@ -79,17 +80,20 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
+    builds = Builds(database, images, image_service, snapshotter, content, runner, events, paths.data / "builds")
+    supervisor.spawn(image_service.collect(builds.roots()), "collecting what nothing needs")
     return Engine(
         containers=containers,
         execs=Execs(ledger, driver, stage, supervisor),
         images=image_service,
-        builds=Builds(database, images, image_service, snapshotter, content, runner, events, paths.data / "builds"),
+        builds=builds,
         networks=NetworkService(networks, ledger),
         volumes=volumes,
         system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter),
         events=events,
         _supervisor=supervisor,
         _database=database,
+        _close_networks=networks.close,
     )
 
 

@@ -98,13 +98,13 @@ class Supervisor:
 
     async def _start(self, record: ContainerRecord, live: Live) -> None:
         intent = self._intents.begin("container.start", record.id)
+        live.ended = asyncio.Event()
         try:
             bundle, endpoints, ports = await self._stage.set_up(record)
             monitored = await self._driver.create(bundle)
             for session in live.sessions:
-                await session.bind(
-                    await monitored.attach(stdin=session.stdin, stdout=session.stdout, stderr=session.stderr)
-                )
+                attachment = await monitored.attach(stdin=session.stdin, stdout=session.stdout, stderr=session.stderr)
+                await session.bind(attachment, live.ended)
             await self._driver.start(record.id)
         except BaseException as error:
             await asyncio.shield(self._undo_start(record, live, error))
@@ -135,6 +135,7 @@ class Supervisor:
 
     async def _undo_start(self, record: ContainerRecord, live: Live, error: BaseException) -> None:
         log.info("container %s did not start: %s", record.id[:12], error)
+        live.ended.set()
         await self._driver.delete(record.id)
         await self._stage.tear_down(record)
         for session in live.sessions:
@@ -147,7 +148,6 @@ class Supervisor:
         """Watch a running container until it ends."""
         live = self.live(record.id)
         live.monitored = monitored
-        live.ended = asyncio.Event()
         live.watch = self.spawn(self._watch(record.id, monitored), f"watching container {record.id[:12]}")
 
     # -- ending -----------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer
 
 OnEvent = Callable[[dict[str, object]], None]
+#: An image, and the names that the archive has for it.
+_Loaded = tuple[Image, Sequence[str]]
 _MOST_FILES = 100_000
 _MOST_DEPTH = 4
 _TYPES = {
@@ -84,11 +86,11 @@ def load(images: Images, stream: Source, on_event: OnEvent) -> list[Image]:
         finally:
             for digest in archive.new - images.roots():
                 images.content.delete(digest)
-    for image in loaded:
-        names = [name.familiar for name in image.names]
-        for text in [f"Loaded image: {name}\n" for name in names] or [f"Loaded image ID: {image.id}\n"]:
+    for image, names in loaded:
+        familiar = [references.parse(name).familiar for name in names]
+        for text in [f"Loaded image: {name}\n" for name in familiar] or [f"Loaded image ID: {image.id}\n"]:
             on_event({"stream": text})
-    return loaded
+    return [image for image, _ in loaded]
 
 
 def _take(content: ContentStore, stream: Source, archive: _Archive, hold: Hold) -> None:
@@ -122,28 +124,30 @@ def _read(
         raise Corrupt(f"the archive's {what} does not parse: {error}") from error
 
 
-def _load_docker(images: Images, archive: _Archive) -> list[Image]:
+def _load_docker(images: Images, archive: _Archive) -> list[_Loaded]:
     entries = _read(images.content, archive.files["manifest.json"], "manifest.json", list[_DockerEntry])
     assert isinstance(entries, list)
-    found = []
+    found: list[_Loaded] = []
     for entry in entries:
         digests = [archive.find(layer) for layer in entry.layers]
-        found.append(_adopt(images, archive.find(entry.config), digests, entry.repo_tags or ()))
+        names = entry.repo_tags or ()
+        found.append((_adopt(images, archive.find(entry.config), digests, names), names))
     return found
 
 
-def _load_layout(images: Images, archive: _Archive) -> list[Image]:
+def _load_layout(images: Images, archive: _Archive) -> list[_Loaded]:
     if "index.json" not in archive.files:
         raise InvalidRequest("the archive has neither manifest.json nor index.json: it holds no images")
     index = _read(images.content, archive.files["index.json"], "index.json", Index)
     assert isinstance(index, Index)
-    found = []
+    found: list[_Loaded] = []
     for descriptor in index.manifests:
         name = descriptor.annotations.get(FULL_NAME) or descriptor.annotations.get(oci.REF_NAME, "")
         manifest = _resolve(images.content, archive, descriptor, 0)
         config = archive.find(_blob(manifest.config.digest))
         layers = [archive.find(_blob(layer.digest)) for layer in manifest.layers]
-        found.append(_adopt(images, config, layers, (name,) if _is_name(name) else ()))
+        names = (name,) if _is_name(name) else ()
+        found.append((_adopt(images, config, layers, names), names))
     return found
 
 

@@ -93,6 +93,9 @@ class ExecProcess(Protocol):
 
     async def resize(self, rows: int, columns: int) -> None: ...
 
+    def kill(self, number: int) -> None:
+        """Signal it; nothing happens when it has ended."""
+
     async def wait(self) -> int:
         """Its exit code, after all of its output was handed to ``streams``."""
 

@@ -74,6 +74,4 @@ class BuildFailed(BuildEvent, frozen=True, kw_only=True, tag="failed"):
     tail: tuple[str, ...] = ()
 
 
-AnyBuildEvent = (
-    StepStarted | StepCached | StepRunning | StepOutput | StepDone | BuildNotice | BuildDone | BuildFailed
-)
+AnyBuildEvent = StepStarted | StepCached | StepRunning | StepOutput | StepDone | BuildNotice | BuildDone | BuildFailed

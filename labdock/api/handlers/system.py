@@ -7,7 +7,7 @@ import time
 import msgspec
 from aiohttp import web
 
-from labdock.api.answers import JSON, json_answer, text_answer
+from labdock.api.answers import JSON, empty_answer, json_answer, text_answer
 from labdock.api.call import Call
 from labdock.api.streams.answer import LineAnswer, StreamAnswer
 from labdock.errors import InvalidRequest, NotFound, Unavailable
@@ -31,6 +31,12 @@ async def version(call: Call) -> web.StreamResponse:
 
 async def info(call: Call) -> web.StreamResponse:
     return json_answer(call.engine.system.info())
+
+
+async def kill_exec(call: Call) -> web.StreamResponse:
+    """Docker has no way to end an exec; a notebook's interrupt needs one."""
+    call.engine.execs.kill(call["id"], call.query.text("signal") or "KILL")
+    return empty_answer()
 
 
 async def df(call: Call) -> web.StreamResponse:

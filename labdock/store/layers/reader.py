@@ -139,12 +139,18 @@ class Reader:
 
     def _skip(self) -> None:
         """To the next header, over what was left unread and the padding."""
-        self._left += self._padding
-        self._padding = 0
         have = len(self._buffer) - self._position
-        if self._left <= have:
-            self._position += self._left
-            self._left = 0
+        if self._left + self._padding <= have:
+            self._position += self._left + self._padding
+            self._left = self._padding = 0
+            return
+        while self._left:
+            self.take()
+        # quirk: the docker CLI ends a context right after its last file's data, without padding (build -f OUTSIDE).
+        while len(self._buffer) - self._position < self._padding:
+            if not self._fill():
+                self._position = len(self._buffer)
+                break
         else:
-            while self._left:
-                self.take()
+            self._position += self._padding
+        self._padding = 0

@@ -280,6 +280,7 @@ class FakeExecs:
     def __init__(self, containers: FakeContainers) -> None:
         self._containers = containers
         self.execs: dict[str, tuple[ExecConfig, Program]] = {}
+        self.killed: list[tuple[str, str]] = []
 
     def create(self, ref: str, config: ExecConfig) -> str:
         box = self._containers.get(ref)
@@ -304,6 +305,10 @@ class FakeExecs:
 
     async def resize(self, id: str, rows: int, columns: int) -> None:
         self.get(id)
+
+    def kill(self, id: str, signal: str) -> None:
+        self.get(id)
+        self.killed.append((id, signal))
 
     def inspect(self, id: str) -> Wire:
         config, program = self.get(id)

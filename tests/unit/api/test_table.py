@@ -116,6 +116,7 @@ LINES: list[tuple[str, str, Any, int, Check]] = [
     ("POST", "/exec/nope/start", {"Detach": True}, 404, message("^No such exec instance: nope$")),
     ("POST", "/exec/nope/resize?h=1&w=1", None, 404, any_),
     ("GET", "/exec/nope/json", None, 404, any_),
+    ("POST", "/labdock/exec/nope/kill", None, 404, any_),
     # images: names with slashes, ports, and the words that end other paths
     ("GET", "/images/json", None, 200, lambda f: f[0]["RepoTags"] == ["busybox:latest"]),
     ("GET", "/images/busybox/json", None, 200, lambda f: f["RepoTags"] == ["busybox"]),
