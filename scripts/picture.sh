@@ -22,9 +22,11 @@ flags=(
 browse() {
     timeout --kill-after=10 120 "$browser" "${flags[@]}" "$@" 2>"$profile/log" || { tail -n 5 "$profile/log" >&2; exit 1; }
 }
-# As high as the page is: a copy of it tells.
+# As high as the page is (a copy of it tells), and no higher than a reader of the README likes.
 width=${WIDTH:-1000}
 { cat "$page"; echo '<script>document.title = "high:" + Math.ceil(document.body.scrollHeight)</script>'; } >"$profile/page.html"
 height=$(browse --window-size="$width,200" --dump-dom "file://$profile/page.html" | sed -n 's/.*<title>high:\([0-9]*\).*/\1/p' | head -n 1)
-browse --window-size="$width,${HEIGHT:-$((${height:-1800} + 20))}" --screenshot="$PWD/docs/quickstart.png" "file://$page"
+height=$((${height:-1800} + 20))
+limit=${HEIGHT:-1340}
+browse --window-size="$width,$((height < limit ? height : limit))" --screenshot="$PWD/docs/quickstart.png" "file://$page"
 echo "docs/quickstart.png"
