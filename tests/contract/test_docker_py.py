@@ -177,15 +177,31 @@ def test_exec_over_a_socket(client: Any) -> None:
 
 
 def test_attach_over_a_socket(client: Any) -> None:
+    # docker-py's own create asks for StdinOnce, with which the program's stdin ends with this socket.
+    made = client.api.create_container_from_config({"Image": "busybox", "Cmd": ["cat"], "OpenStdin": True})
+    box = client.containers.get(made["Id"])
+    raw = _socket_of(box.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1}))
+    box.start()
+    raw.sendall(b"one\n")
+    assert _frame(raw) == (1, b"one\n")
+    raw.close()
+    again = _socket_of(box.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1}))
+    again.sendall(b"two\n")
+    assert _frame(again) == (1, b"two\n")
+    again.close()
+    box.reload()
+    assert box.status == "running"
+    box.kill()
+
+
+def test_stdin_once_ends_with_its_first_writer(client: Any) -> None:
     box = client.containers.create("busybox", "cat", stdin_open=True)
     raw = _socket_of(box.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1}))
     box.start()
     raw.sendall(b"one\n")
     assert _frame(raw) == (1, b"one\n")
     raw.close()
-    box.reload()
-    assert box.status == "running"
-    box.kill()
+    assert box.wait(timeout=30)["StatusCode"] == 0
 
 
 def test_attach_gathers_output(client: Any) -> None:
