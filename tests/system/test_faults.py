@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker.errors
@@ -12,6 +14,20 @@ import pytest
 import requests
 
 from tests.system.conftest import EngineUnderTest, wait_until
+
+# docker-py leaves sockets to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect docker-py's sockets where their warnings are expected."""
+    yield
+    gc.collect()
+
 
 #: Every intent that the engine records, with what makes it record one.
 CONTAINER_POINTS = [
