@@ -234,7 +234,7 @@ class Containers:
             raise Conflict(f"cannot kill container: {ref}: container {record.id} is not running")
         live = self._supervisor.live(record.id)
         if number in (signals.SIGKILL, signals.SIGTERM):
-            self._ledger.put(record.evolve(by_user=True))
+            self._ledger.observe(record.evolve(by_user=True))
         await self._rooms.driver.signal(record.id, number)
         self._supervisor.emit(record, "kill", signal=str(number))
         if number == signals.SIGKILL:

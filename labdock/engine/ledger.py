@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from labdock.engine.records import ContainerRecord
-from labdock.errors import Conflict, InvalidRequest, NoSuchContainer
+from labdock.errors import Conflict, InvalidRequest, NoSuchContainer, StorageFull
 from labdock.schema.ids import short_id
 from labdock.store.metadata import Database, Records
+
+log = logging.getLogger("labdock.engine")
 
 
 class Ledger:
@@ -17,6 +20,7 @@ class Ledger:
         self._records: Records[ContainerRecord] = database.records("containers", ContainerRecord)
         self._by_id: dict[str, ContainerRecord] = {}
         self._by_name: dict[str, str] = {}
+        self._unwritten: set[str] = set()
         for record in self._records.all():
             self._by_id[record.id] = record
             self._by_name[record.name] = record.id
@@ -64,7 +68,33 @@ class Ledger:
             del self._by_name[before.name]
         self._by_id[record.id] = record
         self._by_name[record.name] = record.id
+        self._unwritten.discard(record.id)
         return record
+
+    def observe(self, record: ContainerRecord) -> ContainerRecord:
+        """As put, for what has happened already: true in memory at once, and written later when the disk is full.
+
+        (Until then a restart of the engine would find it out again, or record it as lost.)
+        """
+        try:
+            return self.put(record)
+        except StorageFull as error:
+            log.error("recording container %s: %s; trying again later", record.id[:12], error)
+            self._by_id[record.id] = record
+            self._unwritten.add(record.id)
+            return record
+
+    @property
+    def behind(self) -> bool:
+        """Whether something observed is not on disk yet."""
+        return bool(self._unwritten)
+
+    def catch_up(self) -> None:
+        """Write what is not on disk yet. StorageFull while that can't be done."""
+        for container in tuple(self._unwritten):
+            if container in self._by_id:
+                self.put(self._by_id[container])
+            self._unwritten.discard(container)
 
     def delete(self, container: str) -> None:
         """Forget *container*; no error when it is not there."""

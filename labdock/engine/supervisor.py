@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -16,13 +17,15 @@ from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.records import ContainerRecord
 from labdock.engine.stage import Stage
-from labdock.errors import InvalidRequest, LabdockError, SystemFailure
+from labdock.errors import InvalidRequest, LabdockError, StorageFull, SystemFailure
 from labdock.runtime import Exit, Monitored, RuntimeDriver
 from labdock.store.intents import Intents
 from labdock.store.metadata import Database
 
 log = logging.getLogger("labdock.engine")
 
+#: Seconds between two tries to write to a disk that was full.
+RETRY = 2.0
 #: Restart back-off (moby: restartmanager): first pause, growth, ceiling, and the run time that resets it. Seconds.
 BACK_OFF, GROWTH, CEILING, RESET = 0.1, 2.0, 60.0, 10.0
 
@@ -63,6 +66,7 @@ class Supervisor:
         self._live: dict[str, Live] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.remove: Callable[[str], Awaitable[None]] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
         self.stopping = False
 
     def live(self, container: str) -> Live:
@@ -106,30 +110,20 @@ class Supervisor:
                 attachment = await monitored.attach(stdin=session.stdin, stdout=session.stdout, stderr=session.stderr)
                 await session.bind(attachment, live.ended)
             await self._driver.start(record.id)
+            running = self._stage.note(begin(record, monitored.pid), endpoints, ports)
+            with self._database.transaction():
+                self._ledger.put(running)
+                intent.done()
         except BaseException as error:
             await asyncio.shield(self._undo_start(record, live, error))
-            with self._database.transaction():
-                self._ledger.put(
-                    record.evolve(exit_code=exit_code_of(error), error=str(error), finished=time.time_ns())
-                )
+            failed = record.evolve(exit_code=exit_code_of(error), error=str(error), finished=time.time_ns())
+            # On a full disk the intent stays open: the next start of the engine closes it.
+            with contextlib.suppress(StorageFull), self._database.transaction():
+                self._ledger.observe(failed)
                 intent.done()
             if isinstance(error, OSError):
                 raise SystemFailure(f"starting container {record.name}: {error}") from error
             raise
-        running = record.evolve(
-            status=Status.RUNNING,
-            pid=monitored.pid,
-            started=time.time_ns(),
-            finished=0,
-            exit_code=0,
-            error="",
-            oom_killed=False,
-            by_user=False,
-        )
-        running = self._stage.note(running, endpoints, ports)
-        with self._database.transaction():
-            self._ledger.put(running)
-            intent.done()
         self.emit(running, "start")
         self.supervise(running, monitored)
 
@@ -171,7 +165,7 @@ class Supervisor:
     def record_exit(self, container: str, exit_: Exit) -> ContainerRecord:
         """The fact that *container* ended, and its events."""
         record = self._ledger.get(container)
-        record = self._ledger.put(
+        record = self._ledger.observe(
             self._stage.note(
                 record.evolve(
                     status=Status.EXITED,
@@ -184,10 +178,22 @@ class Supervisor:
                 {},
             )
         )
+        if self._ledger.behind and self._catching_up is None:
+            self._catching_up = self.spawn(self._catch_up(), "writing what a full disk kept from being written")
         if exit_.oom_killed:
             self.emit(record, "oom")
         self.emit(record, "die", exitCode=str(exit_.code))
         return record
+
+    async def _catch_up(self) -> None:
+        """Try again every RETRY seconds: nothing tells when a disk has room again."""
+        try:
+            while self._ledger.behind and not self.stopping:
+                await asyncio.sleep(RETRY)
+                with contextlib.suppress(StorageFull):
+                    self._ledger.catch_up()
+        finally:
+            self._catching_up = None
 
     async def _after(self, record: ContainerRecord, live: Live) -> None:
         """Auto-removal or the restart policy."""
@@ -239,7 +245,7 @@ class Supervisor:
         if live.retry is not None:
             live.retry.cancel()
             live.retry = None
-        return self._ledger.put(record.evolve(status=Status.EXITED, by_user=True))
+        return self._ledger.observe(record.evolve(status=Status.EXITED, by_user=True))
 
     async def stop(self, container: str, timeout: float | None, number: int) -> bool:  # noqa: ASYNC109
         """Signal *container* with *number*, then SIGKILL after *timeout* seconds (None: never). False: not running."""
@@ -250,7 +256,7 @@ class Supervisor:
         live = self.live(record.id)
         if record.state.status not in ALIVE or live.monitored is None:
             return False
-        self._ledger.put(record.evolve(by_user=True))
+        self._ledger.observe(record.evolve(by_user=True))
         if record.state.status == Status.PAUSED:
             await self._driver.resume(record.id)
         ended = live.ended
@@ -306,6 +312,20 @@ class Supervisor:
         """A container event, with the attributes Docker gives it."""
         attributes = {**(record.config.labels or {}), "image": record.image, "name": record.name, **more}
         self._events.emit("container", action, record.id, attributes)
+
+
+def begin(record: ContainerRecord, pid: int) -> ContainerRecord:
+    """*record* as of the moment its program began to run."""
+    return record.evolve(
+        status=Status.RUNNING,
+        pid=pid,
+        started=time.time_ns(),
+        finished=0,
+        exit_code=0,
+        error="",
+        oom_killed=False,
+        by_user=False,
+    )
 
 
 def exit_code_of(error: BaseException) -> int:

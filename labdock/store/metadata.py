@@ -7,6 +7,7 @@ EXCLUSIVE``): that needs no shared memory file, so it also works on network file
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " subject TEXT NOT NULL, detail BLOB NOT NULL, time_ns INTEGER NOT NULL)",
     ),
 )
+
+
+#: Free pages kept in the file, and as many in its log, so that small transactions still fit when the disk is full:
+#: what frees space is recorded first. The log starts over (a checkpoint) before it outgrows them.
+RESERVED_PAGES = 512
+CHECKPOINT_PAGES = 400
+
+log = logging.getLogger(__name__)
 
 
 class Database:
@@ -63,8 +72,17 @@ class Database:
             raise
 
     def _open(self, migrations: Sequence[Sequence[str]]) -> None:
-        for name, value in (("locking_mode", "EXCLUSIVE"), ("journal_mode", "WAL"), ("synchronous", "NORMAL")):
+        for name, value in (
+            ("locking_mode", "EXCLUSIVE"),
+            ("journal_mode", "WAL"),
+            ("synchronous", "NORMAL"),
+            ("wal_autocheckpoint", str(CHECKPOINT_PAGES)),
+        ):
             self._connection.execute(f"PRAGMA {name} = {value}").fetchall()
+        self._migrate(migrations)
+        self._reserve()
+
+    def _migrate(self, migrations: Sequence[Sequence[str]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version > len(migrations):
@@ -75,8 +93,28 @@ class Database:
         for steps in migrations[version:]:
             for statement in steps:
                 self._connection.execute(statement)
-        self._connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        if version < len(migrations):
+            self._connection.execute(f"PRAGMA user_version = {len(migrations)}")
         self._connection.execute("COMMIT")
+
+    def _reserve(self) -> None:
+        """Have RESERVED_PAGES free pages in the file and room for them in the log. A full disk is no error here."""
+        (size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        wal = self.path.with_name(self.path.name + "-wal")
+        if free >= RESERVED_PAGES and wal.exists() and wal.stat().st_size >= RESERVED_PAGES * size:
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("CREATE TABLE reserve (bytes BLOB)")
+            self._connection.execute("INSERT INTO reserve VALUES (zeroblob(?))", (RESERVED_PAGES * size,))
+            self._connection.execute("COMMIT")
+            self._connection.execute("DROP TABLE reserve")
+            self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        except sqlite3.OperationalError as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            log.warning("%s: no reserve for a full disk: %s", self.path, error)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -1,0 +1,105 @@
+"""A full disk: what runs goes on, what can't be done says so, what frees space works, and nothing is lost.
+
+Marked root: only root can mount a small file system for it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import EngineUnderTest, short_folder, wait_until
+
+pytestmark = pytest.mark.root
+
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture
+def small() -> Iterator[EngineUnderTest]:
+    """An engine whose data folder is on a file system of 32 MiB."""
+    root = short_folder()
+    root.chmod(0o755)
+    disk = root / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m,mode=755", "none", str(disk)], check=True)
+    engine = EngineUnderTest(root)
+    engine.data = disk / "data"
+    engine.environment["LABDOCK_DATA"] = str(engine.data)
+    try:
+        yield engine
+    finally:
+        engine.stop()
+        subprocess.run(["umount", str(disk)], check=True)
+        disk.rmdir()
+        subprocess.run(["rm", "-rf", str(root)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Use up what is left of *disk*, to the last byte."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (MEBIBYTE, 4096, 1):
+            try:
+                while file.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                continue
+    return ballast
+
+
+def test_on_a_full_disk_containers_end_and_can_be_removed_and_images_stay_whole(small: EngineUnderTest) -> None:
+    small.start()
+    small.docker("pull", "busybox")
+    small.docker("run", "-d", "--name", "ends", "busybox", "sleep", "1")
+    small.docker("run", "-d", "--name", "stays", "busybox", "sleep", "1000")
+    ballast = fill(small.root / "disk")
+
+    refused = subprocess.run(
+        ["docker", "run", "--name", "more", "busybox", "true"],
+        env=small.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert refused.returncode == 125
+    assert "No space left on device" in refused.stderr or "disk is full" in refused.stderr
+    assert small.docker("wait", "ends") == "0"
+    wait_until(lambda: small.docker("ps", "-q", "--filter", "name=ends") == "", "the end is told")
+    assert small.docker("inspect", "-f", "{{.State.Status}}", "stays") == "running"
+    build = subprocess.run(
+        ["docker", "build", "-t", "big", "-"],
+        env=small.environment,
+        input="FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=64\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert build.returncode != 0
+    assert small.docker("images", "-q", "big") == ""
+    # What frees space works without any.
+    small.docker("rm", "ends")
+    small.docker("rm", "-f", "stays")
+    small.docker("rm", "-f", "more", check=False)
+
+    ballast.unlink()
+    assert small.docker("run", "--rm", "busybox", "echo", "again") == "again"
+    small.stop()
+    small.start()
+    assert small.docker("ps", "-aq") == ""
+    assert small.docker("images", "--format", "{{.Repository}}") == "busybox"
+
+
+def test_an_engine_that_can_not_start_for_want_of_space_says_so(small: EngineUnderTest) -> None:
+    ballast = fill(small.root / "disk")
+    refused = small.module("start")
+    assert refused.returncode == 1
+    assert "No space left on device" in refused.stderr
+    assert "hint: make room there" in refused.stderr
+    ballast.unlink()
+    small.start()
