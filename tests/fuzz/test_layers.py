@@ -53,6 +53,7 @@ def is_refusal(error: LabdockError) -> bool:
     time_ns=st.integers(-(2**60), 2**62),
     xattrs=st.dictionaries(st.binary(min_size=1, max_size=9).filter(lambda k: b"=" not in k), st.binary(max_size=40)),
 )
+@example(b"/".join([b"n" * 99, b"n" * 56, b"n" * 44]), 0, 0, 0, 0, 0, {})
 def test_a_header_gives_its_entry_back(
     name: bytes, mode: int, uid: int, gid: int, size: int, time_ns: int, xattrs: dict[bytes, bytes]
 ) -> None:

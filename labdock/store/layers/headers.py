@@ -141,10 +141,11 @@ def decode(block: bytes) -> Entry:
     if prefix[0] and magic == _MAGIC:
         name = prefix.partition(b"\0")[0] + b"/" + name
     if type == b"\0":
-        type = FILE
-    if type in (FILE, CONTIGUOUS):
-        # quirk: before ustar a folder was a regular file whose name ends in "/".
+        # quirk: before ustar a folder was a regular file whose name ends in "/". Not for the type "0": the name of one
+        # may be the beginning of a longer one, cut after a slash, that an extension header has in full.
         type = FOLDER if name.endswith(b"/") else FILE
+    elif type == CONTIGUOUS:
+        type = FILE
     device = type in (CHAR, BLOCKDEV)
     return Entry(
         name,
@@ -203,8 +204,6 @@ def apply_records(entry: Entry, records: Mapping[bytes, bytes]) -> None:
             raise Corrupt(f"{entry.name.decode(errors='replace')}: sparse entries of GNU tar are not taken")
         elif key == b"path" and value:
             entry.name = value
-            if entry.type == FILE and value.endswith(b"/"):
-                entry.type = FOLDER
         elif key == b"linkpath":
             entry.link = value
         elif key == b"mtime":
