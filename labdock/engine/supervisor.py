@@ -46,7 +46,10 @@ class Live:
 
 
 class Supervisor:
-    """Owns every container's task. ``removed`` is called when an auto-removed container has ended."""
+    """Owns every container's task. ``remove`` is called when an auto-removed container has ended.
+
+    *sleep* is the clock of restart back-off and of retries.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Supervisor:
         driver: RuntimeDriver,
         stage: Stage,
         events: Events,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
         self._intents = intents
@@ -63,6 +67,7 @@ class Supervisor:
         self._driver = driver
         self._stage = stage
         self._events = events
+        self._sleep = sleep
         self._live: dict[str, Live] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.remove: Callable[[str], Awaitable[None]] | None = None
@@ -189,7 +194,7 @@ class Supervisor:
         """Try again every RETRY seconds: nothing tells when a disk has room again."""
         try:
             while self._ledger.behind and not self.stopping:
-                await asyncio.sleep(RETRY)
+                await self._sleep(RETRY)
                 with contextlib.suppress(StorageFull):
                     self._ledger.catch_up()
         finally:
@@ -228,7 +233,7 @@ class Supervisor:
         live.retry = self.spawn(self._restart(record.id, live), f"restarting container {record.id[:12]}")
 
     async def _restart(self, container: str, live: Live) -> None:
-        await asyncio.sleep(live.pause)
+        await self._sleep(live.pause)
         try:
             async with live.lock:
                 record = self._ledger.get(container)
