@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
-
-def wall(code: str, runs: int = 7) -> float:
-    """Seconds of the quickest of some runs of an interpreter with *code*."""
-    found = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-        found.append(time.perf_counter() - start)
-    return min(found)
+from tests.processor import cost
 
 
 def loaded(code: str) -> set[str]:
@@ -42,8 +33,8 @@ def test_running_a_container_does_without(heavy: str) -> None:
 
 
 def test_running_a_container_costs_less_than_importing_an_http_library() -> None:
-    bare = wall("pass")
-    assert wall(RUN) - bare < 0.75 * (wall("import httpx") - bare)
+    bare, ours, theirs = cost("pass", RUN, "import httpx")
+    assert ours - bare < 0.75 * (theirs - bare)
 
 
 def test_help_imports_no_command() -> None:

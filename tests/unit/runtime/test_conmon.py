@@ -68,8 +68,12 @@ def test_exit_file(tmp_path: Path) -> None:
 
 
 def test_monitor_is_known_by_its_whole_command_line(tmp_path: Path) -> None:
-    words = ["sh", "-c", "read x", "conmon", "--full-attach", "--cid", "some-id", "--bundle", str(tmp_path)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+    script = "echo up; read x"
+    words = ["sh", "-c", script, "conmon", "--full-attach", "--cid", "some-id", "--bundle", str(tmp_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        # Popen returns in the middle of exec(2), when the command line may not be there yet.
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
         assert conmon.is_monitor(child.pid, tmp_path)
         assert not conmon.is_monitor(child.pid, tmp_path.parent)
         assert conmon.find_monitors()["some-id"] == child.pid
