@@ -13,7 +13,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -48,6 +48,8 @@ class Images:
         self._names = db.records("image-names", NameRecord)
         self._configs: dict[str, ImageConfig] = {}
         self._unpacking = threading.Lock()
+        #: Each gives digests that something else than an image needs (manifests that a registry holds).
+        self.keepers: list[Callable[[], Iterable[str]]] = []
 
     # Finding
 
@@ -176,13 +178,18 @@ class Images:
                 sizes=tuple(self._plain_size(layer) for layer in layers),
                 time_ns=time.time_ns(),
             )
-            with self._db.transaction():
-                # An image that is here keeps the manifest it came with, so that its digest stays what it was.
-                record = self._records.get(digest) or record
-                self._records.put(digest, record)
-                for target in targets:
-                    self._put_name(target, digest)
-        self._configs[digest] = parsed
+            return self.enter(record, targets)
+
+    def enter(self, record: ImageRecord, names: Sequence[Reference]) -> Image:
+        """List the image *record*, whose blobs are all here and leased by the caller, under *names*.
+
+        An image that is here keeps the manifest it came with, so that its digest stays what it was.
+        """
+        with self._db.transaction():
+            record = self._records.get(record.id) or record
+            self._records.put(record.id, record)
+            for name in names:
+                self._put_name(name, record.id)
         self._mirror()
         return self._image(record)
 
@@ -350,10 +357,12 @@ class Images:
         return Pruned(tuple(actions), before - after)
 
     def roots(self) -> set[str]:
-        """Digests and chain ids that the images need."""
+        """Digests and chain ids that the images need, and what the keepers name."""
         found: set[str] = set()
         for record in self._records.all():
             found.update((record.id, record.manifest.digest), record.chain_ids, (x.digest for x in record.layers))
+        for keeper in self.keepers:
+            found.update(keeper())
         return found
 
     def collect(self, others: Iterable[str] = ()) -> Collected:
