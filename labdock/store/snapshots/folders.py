@@ -30,7 +30,7 @@ from labdock.store.layers.unpack import unpack
 from labdock.store.snapshots import Kind, Mount, SnapshotInfo, Usage
 from labdock.store.snapshots.ledger import Item, Ledger
 from labdock.store.snapshots.trash import Trash
-from labdock.sys import mounts
+from labdock.sys import filesystems, mounts
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class FolderSnapshotter:
         with border(f"opening the snapshots in {self.folder}"):
             self.trash = Trash(self.folder / "trash")
             self._ledger = Ledger(self.folder / "ledger.db")
+            filesystems.spread(self.folder)
             numbers = [int(entry) for entry in os.listdir(self.folder) if entry.isdecimal()]
         self._next = max(numbers, default=0) + 1
         self._lock = threading.Lock()
