@@ -7,7 +7,6 @@ import builtins
 import fnmatch
 import logging
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 
 from labdock.build import BaseImage
+from labdock.engine.conduits import read_in_thread, write_in_thread
 from labdock.engine.events import Events
 from labdock.engine.filters import has_labels
 from labdock.engine.ledger import Ledger
@@ -234,15 +234,11 @@ class ImageService:
         def tell(line: Wire) -> None:
             loop.call_soon_threadsafe(on_event, line)
 
-        with tempfile.TemporaryFile(dir=self._scratch) as file:
-            async for chunk in chunks:
-                await asyncio.to_thread(file.write, chunk)
-            file.seek(0)
-            try:
-                loaded = await asyncio.to_thread(archive.load, self._images, file, tell)
-            except LabdockError as error:
-                on_event({"error": str(error), "errorDetail": {"message": str(error)}})
-                return
+        try:
+            loaded = await read_in_thread(chunks, lambda source: archive.load(self._images, source, tell))
+        except LabdockError as error:
+            on_event({"error": str(error), "errorDetail": {"message": str(error)}})
+            return
         for image in loaded:
             self._events.emit("image", "load", image.id, {"name": image.names[0].familiar if image.names else image.id})
 
@@ -250,14 +246,7 @@ class ImageService:
         """``docker save``. Raises NoSuchImage before the first byte."""
         for ref in refs:
             self._images.get(ref)
-        return self._saved(refs)
-
-    async def _saved(self, refs: builtins.list[str]) -> AsyncIterator[bytes]:
-        with tempfile.TemporaryFile(dir=self._scratch) as file:
-            await asyncio.to_thread(archive.save, self._images, refs, file)
-            file.seek(0)
-            while chunk := await asyncio.to_thread(file.read, 1 << 20):
-                yield chunk
+        return write_in_thread(lambda out: archive.save(self._images, refs, out))
 
     async def bootstrap(self, name: str, on_event: OnLine) -> None:
         """Make a base image from the distribution's packages; progress as status lines."""

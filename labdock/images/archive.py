@@ -11,7 +11,6 @@ import posixpath
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import msgspec
 
@@ -25,6 +24,7 @@ from labdock.store.content import ContentStore
 from labdock.store.layers import headers
 from labdock.store.layers.compression import Compression, Plain, detect
 from labdock.store.layers.headers import BLOCK, Entry
+from labdock.store.layers.pack import Sink
 from labdock.store.layers.reader import Reader, Source
 from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer
@@ -199,7 +199,7 @@ def _is_name(text: str) -> bool:
     return ":" in text or "/" in text
 
 
-def save(images: Images, refs: Sequence[str], out: BinaryIO) -> None:
+def save(images: Images, refs: Sequence[str], out: Sink) -> None:
     """Write the images *refs* to *out*. The same images give the same bytes. Blocking; for worker threads.
 
     An image asked for by name has that name in the archive; by id, none. Raises NoSuchImage before the first byte.
@@ -244,7 +244,7 @@ def _spellings(name: references.Reference) -> set[str]:
     return spellings
 
 
-def _write_blob(content: ContentStore, digest: str, out: BinaryIO) -> None:
+def _write_blob(content: ContentStore, digest: str, out: Sink) -> None:
     size = content.size(digest)
     out.write(headers.encode(Entry(_blob(digest).encode(), size=size)))
     hasher = hashlib.sha256()
