@@ -74,7 +74,7 @@ class Caller:
         try:
             return await _race([(family, address) for family, address in found[:_MOST_ADDRESSES]])
         except OSError as error:
-            text = (error.strerror or str(error)).lower()
+            text = os.strerror(error.errno).lower() if error.errno else str(error)
             raise Unavailable(f"dial tcp {place}: connect: {text}") from error
 
 
