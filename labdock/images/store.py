@@ -18,6 +18,8 @@ import msgspec
 from labdock.errors import Conflict, Corrupt, InvalidRequest, NoSuchImage, NotFound
 from labdock.images import references
 from labdock.images.image import DigestRecord, HistoryEntry, Image, ImageRecord, NameRecord, Origin, Pruned
+from labdock.images.manifests import MOST_JSON as MOST_JSON
+from labdock.images.manifests import decode
 from labdock.images.references import Reference
 from labdock.images.unpacking import Unpacker
 from labdock.schema import oci
@@ -29,8 +31,6 @@ from labdock.store.leases import Collected, Hold, Leases
 from labdock.store.metadata import Database
 from labdock.store.snapshots import Layer, Snapshotter
 
-#: Configs and manifests are read into memory; larger ones are refused.
-MOST_JSON = 8 << 20
 FULL_NAME = "io.containerd.image.name"
 Action = tuple[str, str]
 
@@ -54,6 +54,8 @@ class Images:
         self._settling = threading.Lock()
         #: Each gives digests that something else than an image needs (manifests that a registry holds).
         self.keepers: list[Callable[[], Iterable[str]]] = []
+        #: Called when images are pruned, to let go of what keepers keep without a name.
+        self.sweepers: list[Callable[[], None]] = []
 
     # Finding
 
@@ -281,6 +283,19 @@ class Images:
             if self._records.get(image) is not None:
                 self._put_digest(repository, image, manifests)
 
+    def name(self, image: str, names: Sequence[str], origin: Origin) -> Image:
+        """Give *image*, which is here, *names*, and the repository of *origin*. Raises NoSuchImage."""
+        with self._settling, self._db.transaction():
+            record = self._records.get(image)
+            if record is None:
+                raise NoSuchImage(image)
+            if origin.repository:
+                self._put_digest(origin.repository, image, origin.manifests)
+            for target in names:
+                self._put_name(references.parse(target), image)
+        self._mirror()
+        return self._image(record)
+
     def _put_digest(self, repository: Reference, image: str, manifests: Sequence[str]) -> None:
         name = f"{repository.name}@{repository.digest}"
         self._digests.put(name, DigestRecord(image=image, blobs=tuple(manifests)))
@@ -391,6 +406,8 @@ class Images:
         """Remove images that have no name (*everything*: or no container) and that *passes* takes."""
         actions: builtins.list[Action] = []
         before = sum(size for _, size in self.content.walk())
+        for sweep in self.sweepers:
+            sweep()
         for image in self.list():
             if image.id in in_use or (image.names and not everything) or not passes(image):
                 continue
@@ -415,6 +432,12 @@ class Images:
         with self._settling:
             return self.leases.collect(self.roots().union(others))
 
+    def free(self, digests: Iterable[str], others: Iterable[str] = ()) -> builtins.list[str]:
+        """Delete those blobs of *digests* that no image, keeper, lease or one of *others* needs; gives the deleted."""
+        with self._settling:
+            needed = self.roots().union(others)
+            return [digest for digest in digests if digest not in needed and self.leases.free(digest)]
+
     def _mirror(self) -> None:
         """Write index.json from the records."""
         names = self._names_by_image()
@@ -431,7 +454,7 @@ class Images:
 def parse_config(data: bytes) -> ImageConfig:
     """The image config in *data*. Raises Corrupt."""
     try:
-        config = _CONFIG.decode(data)
+        config = decode(data, ImageConfig)
     except msgspec.MsgspecError as error:
         raise Corrupt(f"an image's config does not parse: {error}") from error
     bad = next((diff_id for diff_id in config.rootfs.diff_ids if not is_digest(diff_id)), None)
@@ -442,6 +465,3 @@ def parse_config(data: bytes) -> ImageConfig:
 
 def _digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-_CONFIG = msgspec.json.Decoder(ImageConfig)
