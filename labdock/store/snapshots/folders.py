@@ -18,7 +18,7 @@ import os
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,7 +58,7 @@ class FolderSnapshotter:
         """How to mount *item*."""
 
     @abstractmethod
-    def _open_merged(self, item: Item) -> int:
+    def _merged(self, item: Item) -> AbstractContextManager[int]:
         """A folder fd of active *item* as its mounts show it, on top of its parent."""
 
     def tree(self, number: int) -> Path:
@@ -127,11 +127,8 @@ class FolderSnapshotter:
         tree = self.changes(key)
         with border(f"packing snapshot {key}"):
             below = RootLook.of(os.stat(self.tree(item.lowers[0]))) if item.lowers else RootLook()
-            fd = os.open(tree, FLAGS)
-            try:
+            with open_tree(tree) as fd:
                 packed = pack(fd, out, below=below)
-            finally:
-                os.close(fd)
         for text in packed.skipped:
             _log.warning("packing snapshot %s: left out %s", key, text)
         return packed.diff_id
@@ -140,12 +137,9 @@ class FolderSnapshotter:
         item = self._ledger.find(key)
         if item.kind is not Kind.ACTIVE:
             raise Conflict(f"snapshot {key} is not active")
-        with border(f"unpacking into snapshot {key}"):
-            fd = self._open_merged(item) if item.lowers else os.open(self.tree(item.number), FLAGS)
-            try:
-                unpacked = unpack(layer, fd, merged=bool(item.lowers))
-            finally:
-                os.close(fd)
+        opened = self._merged(item) if item.lowers else open_tree(self.tree(item.number))
+        with border(f"unpacking into snapshot {key}"), opened as fd:
+            unpacked = unpack(layer, fd, merged=bool(item.lowers))
         for text in unpacked.notices:
             _log.warning("unpacking into snapshot %s: %s", key, text)
         return unpacked.diff_id
@@ -183,6 +177,16 @@ def border(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise translate(error, doing) from error
+
+
+@contextmanager
+def open_tree(tree: Path) -> Iterator[int]:
+    """The folder fd of *tree*."""
+    fd = os.open(tree, FLAGS)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _detach(point: Path) -> None:
