@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labdock.api.call import Handler, Version
-from labdock.api.handlers import builds, containers, images, networks, streams, system, volumes
+from labdock.api.handlers import builds, containers, images, networks, registry, streams, system, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,9 @@ _EXTRAS = (
     Row("GET", "/labdock/doctor", system.doctor),
     Row("POST", "/labdock/exec/{id}/kill", system.kill_exec),
     Row("POST", "/labdock/images/bootstrap", system.bootstrap),
+    Row("GET", "/labdock/registry", registry.status),
+    Row("POST", "/labdock/registry", registry.serve),
+    Row("DELETE", "/labdock/registry", registry.stop),
 )
 
 _UNSERVED = (

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from labdock.engine.execs import Execs
     from labdock.engine.images import ImageService
     from labdock.engine.networks import NetworkService
+    from labdock.engine.serving import RegistryService
     from labdock.engine.supervisor import Supervisor
     from labdock.engine.system import System
     from labdock.engine.volumes import Volumes
@@ -37,12 +38,14 @@ class Engine:
     volumes: Volumes
     system: System
     events: Events
+    registry: RegistryService
     _supervisor: Supervisor
     _database: Database
     _close_networks: Callable[[], Awaitable[None]]
 
     async def close(self) -> None:
         """Stop every container (SIGTERM, SIGKILL after STOP_GRACE) and let go of the store."""
+        await self.registry.close()
         await self._supervisor.close(STOP_GRACE)
         await self._close_networks()
         self._database.close()

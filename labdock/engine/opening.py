@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from labdock.engine.builds import Builds
 from labdock.engine.containers import Containers, Rooms
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
+from labdock.engine.holdings import ImageHoldings
 from labdock.engine.images import ImageService
 from labdock.engine.ledger import Ledger
 from labdock.engine.networks import NetworkService
 from labdock.engine.recovery import recover
+from labdock.engine.serving import RegistryService
 from labdock.engine.stage import Machine, Stage
 from labdock.engine.steps import StepRunner
 from labdock.engine.supervisor import Supervisor
@@ -81,6 +84,9 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
     builds = Builds(database, images, image_service, snapshotter, content, runner, events, paths.data / "builds")
+    holdings = hold_images(database, images, ledger, events, builds)
+    registry = RegistryService(database, outside, holdings, supervisor.spawn)
+    await registry.restore()
     supervisor.spawn(image_service.collect(builds.roots()), "collecting what nothing needs")
     return Engine(
         containers=containers,
@@ -91,9 +97,29 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         volumes=volumes,
         system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter),
         events=events,
+        registry=registry,
         _supervisor=supervisor,
         _database=database,
         _close_networks=networks.close,
+    )
+
+
+def hold_images(database: Database, images: Images, ledger: Ledger, events: Events, builds: Builds) -> ImageHoldings:
+    """The engine's images as its registry has them; what the registry changes is told as an event."""
+    loop = asyncio.get_running_loop()
+
+    def emit(action: str, subject: str, name: str) -> None:
+        loop.call_soon_threadsafe(events.emit, "image", action, subject, {"name": name})
+
+    def untag(name: str) -> None:
+        in_use: dict[str, list[str]] = {}
+        for record in ledger:
+            in_use.setdefault(record.image_id, []).append(record.id)
+        for kind, text in images.remove(name, force=True, in_use=in_use):
+            emit("untag" if kind == "Untagged" else "delete", text, text)
+
+    return ImageHoldings(
+        database, images, untag=untag, tell=lambda image, name: emit("tag", image, name), others=builds.roots
     )
 
 

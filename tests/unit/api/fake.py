@@ -506,6 +506,27 @@ class FakeEvents:
             self.closed.set()
 
 
+class FakeRegistry:
+    def __init__(self) -> None:
+        self.served: Wire | None = None
+        self.logins: builtins.list[str] = []
+
+    async def serve(self, address: str, port: int, logins: builtins.list[str], read_only: bool) -> Wire:
+        if self.served is not None:
+            raise Conflict("the registry is served already")
+        self.logins = logins
+        self.served = {"Running": True, "Address": address, "Port": port or 5000, "ReadOnly": read_only}
+        return self.served
+
+    def status(self) -> Wire:
+        return self.served or {"Running": False, "Address": "", "Port": 0, "ReadOnly": False}
+
+    async def stop(self) -> None:
+        if self.served is None:
+            raise NotFound("the registry is not served")
+        self.served = None
+
+
 class FakeEngine:
     """The facade, in memory."""
 
@@ -518,6 +539,7 @@ class FakeEngine:
         self.volumes = FakeVolumes()
         self.system = FakeSystem()
         self.events = FakeEvents()
+        self.registry = FakeRegistry()
 
     async def close(self) -> None:
         for box in self.containers.boxes.values():
