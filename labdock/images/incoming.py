@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from labdock.errors import Corrupt, LabdockError, StorageFull
 from labdock.images.growing import Growing
 from labdock.images.progress import Bar, Tell
 from labdock.images.sources import Source
 from labdock.images.store import Images
+from labdock.images.threads import Threads
 from labdock.schema.oci import Descriptor, chain_ids
 from labdock.store.content import Ingest
 from labdock.store.intents import fail_at
@@ -28,7 +27,6 @@ from labdock.store.snapshots import Layer
 PARALLEL, MOST_PARALLEL = 3, 6
 #: Bytes are handed to a thread in pieces of about this size.
 _PIECE = 1 << 20
-_T = TypeVar("_T")
 
 
 class Stopped(Exception):
@@ -70,6 +68,11 @@ class _Fetch:
     fetched: bool = False
     task: asyncio.Task[None] | None = None
 
+    @property
+    def descriptor(self) -> Descriptor:
+        layer = self.layer
+        return Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size)
+
     def open(self, growing: Growing) -> None:
         self.growing = growing
         self.opened.set()
@@ -95,7 +98,7 @@ class Incoming:
         # The thread that unpacks tells of it too.
         self._fetches = {layer.digest: _Fetch(layer, Bar(layer.digest, self._forward)) for layer in layers}
         # Downloads use up to PARALLEL threads, unpacking one: none waits for a thread that waits for it.
-        self._threads = ThreadPoolExecutor(PARALLEL + 1, thread_name_prefix="labdock-pull")
+        self._threads = Threads(PARALLEL + 1, "labdock-pull")
         self._slots = asyncio.Semaphore(PARALLEL)
 
     def _forward(self, line: dict[str, object]) -> None:
@@ -118,19 +121,8 @@ class Incoming:
             for fetch in self._fetches.values():
                 if fetch.growing is not None:
                     fetch.growing.close()
-            self._threads.shutdown(wait=False)
+            self._threads.close()
         return unpacked.result()
-
-    async def _work(self, function: Callable[..., _T], *arguments: object) -> _T:
-        """*function* in a thread. Cancelled meanwhile, it ends only after that: nobody closes a file under it."""
-        running = self._loop.run_in_executor(self._threads, function, *arguments)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await asyncio.wait({running})
-            if not running.cancelled():
-                running.exception()
-            raise
 
     # Fetching
 
@@ -166,11 +158,12 @@ class Incoming:
         except Corrupt:
             # What was here before may have been damaged by a power cut, and servers change their minds: once more.
             fetch.again = True
+            self._source.reject(fetch.descriptor)
             await self._receive(fetch)
 
     async def _receive(self, fetch: _Fetch) -> None:
         layer = fetch.layer
-        with await self._work(self._begin, layer.digest) as ingest:
+        with await self._threads.work(self._begin, layer.digest) as ingest:
             try:
                 growing = Growing(ingest.path, ingest.tell(), fetch.show_reading)
                 if fetch.again:
@@ -180,7 +173,7 @@ class Incoming:
                 await self._copy(fetch, ingest, growing)
                 growing.end()
                 fetch.bar.say("Verifying Checksum")
-                await self._work(ingest.commit, layer.digest, layer.size)
+                await self._threads.work(ingest.commit, layer.digest, layer.size)
             except BaseException as error:
                 growing.fail(error if isinstance(error, Exception) else Stopped())
                 if isinstance(error, StorageFull | Corrupt):
@@ -197,8 +190,7 @@ class Incoming:
         held = 0
         if ingest.tell() >= layer.size:
             return
-        described = Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size)
-        async for piece in self._source.blob(described, ingest.tell()):
+        async for piece in self._source.blob(fetch.descriptor, ingest.tell()):
             pieces.append(piece)
             held += len(piece)
             if ingest.tell() + held > layer.size:
@@ -210,7 +202,7 @@ class Incoming:
         await self._write(fetch, ingest, growing, pieces)
 
     async def _write(self, fetch: _Fetch, ingest: Ingest, growing: Growing, pieces: list[bytes]) -> None:
-        await self._work(lambda: ingest.write(b"".join(pieces) if len(pieces) != 1 else pieces[0]))
+        await self._threads.work(lambda: ingest.write(b"".join(pieces) if len(pieces) != 1 else pieces[0]))
         growing.grow(ingest.tell())
         fetch.bar.move("Downloading", ingest.tell(), fetch.layer.size)
 
@@ -256,7 +248,7 @@ class Incoming:
             return await self._apply(whole, layer, parent)
 
     async def _apply(self, growing: Growing, layer: Layer, parent: str | None) -> int:
-        return await self._work(self._unpacker.apply, growing, layer.diff_id, parent)
+        return await self._threads.work(self._unpacker.apply, growing, layer.diff_id, parent)
 
 
 def _pick(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -21,7 +21,10 @@ class Source(Protocol):
         """The bytes and media type of the manifest or index called *name*, a tag or a digest."""
 
     def blob(self, descriptor: Descriptor, offset: int) -> AsyncIterator[bytes]:
-        """The bytes of a blob from *offset* on. The taker verifies them."""
+        """The bytes of a blob from *offset* on. The taker verifies them, and says when they were wrong."""
+
+    def reject(self, descriptor: Descriptor) -> None:
+        """The bytes that :meth:`blob` gave were not the blob's."""
 
 
 class RegistrySource:
@@ -36,7 +39,10 @@ class RegistrySource:
         return found.body, found.media_type
 
     def blob(self, descriptor: Descriptor, offset: int) -> AsyncIterator[bytes]:
-        return self._client.blob(self._repository, descriptor, offset)
+        return self._client.blob(self._repository, descriptor, offset, verify=False)
+
+    def reject(self, descriptor: Descriptor) -> None:
+        self._client.reject(descriptor)
 
 
 def repository_of(reference: Reference) -> Repository:
