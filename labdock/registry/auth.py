@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import msgspec
 
 from labdock.errors import LabdockError, SystemFailure, Unauthorized
-from labdock.registry import challenge
+from labdock.registry import challenge, hosts
 from labdock.registry.credentials import Credentials, Keychain
 from labdock.registry.places import Place
 from labdock.registry.retry import Clock
@@ -115,7 +115,7 @@ class Authorizer:
         return credentials.basic
 
     def _require_safe(self, url: str, whose: str) -> None:
-        parts = urlsplit(url)
+        parts = hosts.parse_url(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and self._settings.may_be_plain(parts.netloc)):
             raise SystemFailure(
                 f"{whose} at {parts.scheme}://{parts.netloc} asks for credentials without TLS",

@@ -119,6 +119,24 @@ class RegistryClient:
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return Fetched(body, typed or kind, digest)
 
+    async def resolve(self, repository: Repository, reference: str, accept: tuple[str, ...] = ACCEPTED) -> str:
+        """The digest that *reference* has on the registry itself, "" when it does not say.
+
+        Asked by HEAD, which Docker Hub does not count. Raises as :meth:`manifest`.
+        """
+        place = await self._places.origin(repository.host)
+        request = Request(
+            "HEAD",
+            place.url(repository, f"manifests/{reference}"),
+            (place.scope(repository),),
+            {"Accept": ", ".join(accept)},
+        )
+        try:
+            async with self._exchange.send(place, request) as response:
+                return response.headers.get("Docker-Content-Digest", "")
+        except LabdockError as error:
+            raise _denied(repository, reference, error) from error
+
     async def blob(
         self, repository: Repository, blob: Descriptor, offset: int = 0, *, verify: bool = True
     ) -> AsyncIterator[bytes]:
@@ -129,7 +147,7 @@ class RegistryClient:
         anew. Raises Corrupt at the end for a wrong digest, NotFound, RateLimited, Unavailable.
         """
         async with self._slots:
-            download = Download(self._exchange, repository, blob)
+            download = Download(self._exchange, repository, blob, self._note_failure)
             stream = download.read(self._ways(repository.host), offset, verify=verify)
             try:
                 async for data in stream:
@@ -142,6 +160,12 @@ class RegistryClient:
                 raise
             finally:
                 await stream.aclose()
+
+    def _note_failure(self, place: Place, error: LabdockError) -> None:
+        """A mirror that is down is not asked for the next thing; one that has not got this one may be."""
+        log.info("the mirror %s does not help: %s", place.root, error)
+        if error.status >= 500:
+            self._places.drop(place.root.split("/")[2])
 
     def reject(self, blob: Descriptor) -> None:
         """The bytes of *blob* were not its own: a mirror that gave them is asked no more."""
@@ -174,9 +198,7 @@ class RegistryClient:
             except LabdockError as error:
                 if not place.mirror:
                     raise reword(error) from error
-                log.info("the mirror %s does not help: %s", place.root, error)
-                if error.status >= 500:
-                    self._places.drop(place.root.split("/")[2])
+                self._note_failure(place, error)
         raise AssertionError("unreachable")
 
     # -- pushing

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import aiohttp
 
@@ -106,10 +106,17 @@ async def _receive(response: aiohttp.ClientResponse, request: Request) -> AsyncI
 class Download:
     """One blob from the first of *places* that has it; ``place``: who served last."""
 
-    def __init__(self, exchange: Exchange, repository: Repository, blob: Descriptor) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        repository: Repository,
+        blob: Descriptor,
+        on_failure: Callable[[Place, LabdockError], None],
+    ) -> None:
         self._exchange = exchange
         self._repository = repository
         self._blob = blob
+        self._on_failure = on_failure
         self.place: Place | None = None
 
     async def read(self, places: AsyncIterator[Place], offset: int, *, verify: bool) -> AsyncGenerator[bytes, None]:
@@ -129,6 +136,7 @@ class Download:
                 if not place.mirror:
                     raise
                 failed = error
+                self._on_failure(place, error)
                 continue
             finally:
                 await pieces.aclose()

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
@@ -93,14 +92,16 @@ class Exchange:
     async def once(self, place: Place, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
         """One attempt. Raises Again or LabdockError."""
         for left in reversed(range(MOST_ROUNDS)):
-            sent = await self.auth.authorize(place, request.scopes)
+            # An upload may have been sent elsewhere: what the place trusts us with stays there.
+            home = hosts.origin_of(request.url) == hosts.origin_of(place.root)
+            sent = await self.auth.authorize(place, request.scopes) if home else ""
             async with self._follow(request, sent) as response:
                 status, headers = response.status, response.headers
                 if status in request.expect:
                     yield response
                     return
                 asking = response.headers.getall("WWW-Authenticate", [])
-                home = _origin(str(response.url)) == _origin(place.root)
+                home = hosts.origin_of(str(response.url)) == hosts.origin_of(place.root)
                 said = b"" if request.method == "HEAD" else await _read_some(response, failures.LONGEST)
             if status == 401 and left and home and self.auth.challenged(place, asking, sent, request.scopes):
                 continue
@@ -111,7 +112,7 @@ class Exchange:
 
     @contextlib.asynccontextmanager
     async def _follow(self, request: Request, authorization: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        url, origin = request.url, _origin(request.url)
+        url, origin = request.url, hosts.origin_of(request.url)
         for _ in range(MOST_REDIRECTS + 1):
             headers = {"Accept-Encoding": "identity", **request.headers}
             if authorization:
@@ -122,21 +123,20 @@ class Exchange:
                 if response.status not in _REDIRECTS or request.method not in ("GET", "HEAD") or not location:
                     yield response
                     return
-            url = self._redirect(request, url, location)
-            if _origin(url) != origin:
+            url = self.redirect(request, url, location)
+            if hosts.origin_of(url) != origin:
                 authorization = ""
         raise SystemFailure(
             f"{request.name}: stopped after {MOST_REDIRECTS} redirects, at {url.partition('?')[0]}",
             hint="the registry sends in circles: is its address right?",
         )
 
-    def _redirect(self, request: Request, url: str, location: str) -> str:
-        target = urljoin(url, location.strip())
-        before, after = urlsplit(url), urlsplit(target)
+    def redirect(self, request: Request, url: str, location: str) -> str:
+        """Where *location* in the answer from *url* leads. Raises SystemFailure for where nobody should be sent."""
+        target = hosts.join_url(url, location)
+        before, after = hosts.parse_url(url), hosts.parse_url(target)
         reason = ""
-        if after.scheme not in ("http", "https") or not after.hostname:
-            reason = "which is no address"
-        elif after.scheme == "http" and before.scheme == "https" and not self._settings.may_be_plain(after.netloc):
+        if after.scheme == "http" and before.scheme == "https" and not self._settings.may_be_plain(after.netloc):
             reason = "which has no TLS"
         elif hosts.is_loopback(after.netloc) and not hosts.is_loopback(before.netloc):
             reason = "which is this machine itself"
@@ -161,11 +161,6 @@ class Exchange:
                 raise failures.passing(error, status, answered, now)
             except Again as again:
                 await attempts.failed(again)
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
 
 
 async def read(response: aiohttp.ClientResponse, longest: int, request: Request) -> bytes:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from labdock.errors import SystemFailure
 
 #: What references call Docker Hub, and where its parts are (moby/registry/config.go).
 HUB = "docker.io"
@@ -42,6 +45,34 @@ def split(host: str, default: int) -> tuple[str, int]:
 
 def has_port(host: str) -> bool:
     return split(host, 1) == split(host, 2)
+
+
+def parse_url(url: str) -> SplitResult:
+    """An absolute http or https URL that somebody else wrote, in parts. Raises SystemFailure."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SystemFailure(f"{url[:200]!r} is not the address of a registry")
+    return parts
+
+
+def join_url(base: str, location: str) -> str:
+    """*location* as it is meant at *base*, with what must not be in a URL quoted. Raises SystemFailure."""
+    try:
+        target = urljoin(base, quote(location.strip(), safe="%/:?#[]@!$&'()*+,;=~"))
+    except ValueError as error:
+        raise SystemFailure(f"{location[:200]!r} is not an address") from error
+    parse_url(target)
+    return target
+
+
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Scheme, host in lower case, port. Raises SystemFailure."""
+    parts = parse_url(url)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def is_loopback(host: str) -> bool:

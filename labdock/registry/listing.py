@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from typing import TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -100,8 +100,8 @@ async def _pages(
         response, body = await exchange.fetch(place, Request("GET", url, scopes), LONGEST_PAGE)
         yield _decode(body, kind, url)
         found = _NEXT.search(response.headers.get("Link", ""))
-        following = urljoin(url, found[1]) if found is not None else url
-        if urlsplit(following)[:2] != urlsplit(url)[:2]:
+        following = hosts.join_url(url, found[1]) if found is not None else url
+        if hosts.origin_of(following) != hosts.origin_of(url):
             raise SystemFailure(f"{url.partition('?')[0]}: the next page is said to be on another host")
         url = following
 

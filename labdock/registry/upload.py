@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from labdock.errors import Corrupt, LabdockError, NotFound, SystemFailure, Unavailable
 from labdock.registry import Progress, Repository, Source
@@ -76,10 +76,9 @@ class Upload:
                 raise
             # Not allowed to read the neighbour, or no such one: then it is sent.
             return await self._begin(None)
-        target = urljoin(url, location)
-        if not location or urlsplit(target).scheme not in ("http", "https"):
+        if not location:
             raise SystemFailure(f"{request.name}: the registry does not say where to send the blob")
-        return target
+        return self._exchange.redirect(request, url, location)
 
     async def _put(self, location: str, source: Source, on_progress: Progress) -> None:
         parts = urlsplit(location)
@@ -87,28 +86,31 @@ class Upload:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(self._blob.size)}
         url = urlunsplit(parts._replace(query=query))
         loop = asyncio.get_running_loop()
-        broken: list[LabdockError] = []
+        broken: list[Exception] = []
         deadline = asyncio.timeout(STALL)
+
+        def extend(seconds: float) -> None:
+            with contextlib.suppress(RuntimeError):  # it is over: so is the request
+                deadline.reschedule(loop.time() + seconds)
 
         async def watched() -> AsyncIterator[bytes]:
             sent = 0
-            with contextlib.suppress(RuntimeError):  # the deadline is over: so is the request
-                deadline.reschedule(loop.time() + STALL)
+            extend(STALL)
             try:
                 async for data in source():
                     sent += len(data)
                     if sent > self._blob.size:
                         break
                     yield data
-                    deadline.reschedule(loop.time() + STALL)
+                    extend(STALL)
                     on_progress(sent)
-            except LabdockError as error:
+            except Exception as error:
                 broken.append(error)
                 raise
             if sent != self._blob.size:
                 broken.append(Corrupt(f"blob {self._blob.digest}: has {sent} bytes or more, not {self._blob.size}"))
                 raise broken[0]
-            deadline.reschedule(loop.time() + SETTLE)
+            extend(SETTLE)
 
         request = Request("PUT", url, self._scopes, headers, watched, frozenset((201, 204)))
         try:

@@ -164,7 +164,7 @@ class Wire:
             if isinstance(error, Unavailable):
                 raise Again(_prefixed(method, url, error), most=2) from error
             raise _prefixed(method, url, error) from error
-        except _FAILURES as error:
+        except FAILURES as error:
             raise explain(method, url, error) from error
         try:
             yield response
@@ -184,9 +184,9 @@ class Wire:
         context = await self._trust.context(host, verified=False)
         try:
             sock = await self._dial(name, port)
-        except Unavailable:
+        except Unavailable as error:
             if hosts.has_port(host):
-                raise
+                raise _prefixed("GET", f"http://{host}/v2/", error) from error
             # 443 is closed: 80 is left.
             return False
         try:
@@ -202,8 +202,7 @@ class Wire:
 
 
 #: What aiohttp, TLS and the system raise when a connection or an answer fails.
-_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError, ValueError)
-FAILURES = _FAILURES
+FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 def explain(method: str, url: str, error: Exception) -> Exception:
