@@ -116,10 +116,13 @@ class Config:
         return found if isinstance(found, str) and found else self.store
 
     def find(self, server: str) -> Auth:
-        """What the file itself has for *server*; entries with a scheme and a path are found by their host."""
+        """What the file itself has for *server*; entries with a scheme and a path are found by their host.
+
+        Its ``server`` is the entry's own name.
+        """
         table = self._table("auths")
         name = server if server in table else next((n for n in table if host_of(n) == host_of(server)), None)
-        return Auth() if name is None else _auth(server, table[name])
+        return Auth() if name is None else _auth(name, table[name])
 
     def with_auth(self, server: str, auth: Auth | None) -> Config:
         """*server*'s entry with *auth*; None leaves the secret to a helper and only notes the server."""

@@ -13,7 +13,7 @@ import msgspec
 
 from labdock.client.caller import Caller, lines, path
 from labdock.client.progress import JobLine, build_events, job_lines
-from labdock.client.results import Image, ImageSummary, Layer, Pruned, Wire, result
+from labdock.client.results import Image, ImageSummary, Layer, Result, Wire, result
 from labdock.schema.build import AnyBuildEvent
 
 if TYPE_CHECKING:
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 Headers = tuple[tuple[str, str], ...]
 Filters = Mapping[str, list[str]]
 TAR = (("Content-Type", "application/x-tar"),)
+
+
+class Pruned(Result, frozen=True, kw_only=True):
+    """What a prune removed; ``space_reclaimed`` in bytes."""
+
+    images_deleted: tuple[dict[str, str], ...] = ()
+    space_reclaimed: int = 0
 
 
 class Images:
@@ -189,7 +196,7 @@ def registry_auth(keyring: Keyring | None, name: str, auth: Auth | None) -> Head
         from labdock.client.names import parse
 
         auth = keyring.find(parse(name).key)
-    if not auth:
+    if auth is None:
         return (("X-Registry-Auth", "e30="),)  # {}
     from labdock.client.credentials import header
 

@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from labdock.client.caller import Caller
 from labdock.client.images import quoted, registry_auth
-from labdock.client.results import Distribution, Found, Serving, Wire, result
+from labdock.client.results import Result, Wire, result
 
 if TYPE_CHECKING:
     from labdock.client.credentials import Auth
     from labdock.client.keyring import Keyring
+
+
+class Distribution(Result, frozen=True, kw_only=True):
+    """What a registry has under a name: ``descriptor`` (mediaType, digest, size) and platforms, as on the wire."""
+
+    descriptor: dict[str, Any] = msgspec.field(default_factory=dict)
+    platforms: tuple[dict[str, Any], ...] = ()
+
+
+class Found(Result, frozen=True, kw_only=True):
+    """A hit of a search in a registry."""
+
+    name: str = msgspec.field(default="", name="name")
+    description: str = msgspec.field(default="", name="description")
+    star_count: int = msgspec.field(default=0, name="star_count")
+    is_official: bool = msgspec.field(default=False, name="is_official")
+
+
+class Serving(Result, frozen=True, kw_only=True):
+    """The engine's own registry. ``error`` says why one that should be served is not at the moment."""
+
+    running: bool = False
+    address: str = ""
+    port: int = 0
+    user: str = ""
+    read_only: bool = False
+    error: str = ""
+
+    @property
+    def host(self) -> str:
+        """What names of images in it begin with: ``127.0.0.1:5000``."""
+        wide = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound here
+        address = wide.get(self.address, f"[{self.address}]" if ":" in self.address else self.address)
+        return f"{address}:{self.port}"
 
 
 class Registries:

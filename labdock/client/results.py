@@ -147,46 +147,6 @@ class Image(Result, frozen=True, kw_only=True):
     os: str = ""
 
 
-class Pruned(Result, frozen=True, kw_only=True):
-    """What a prune removed; ``space_reclaimed`` in bytes."""
-
-    images_deleted: tuple[dict[str, str], ...] = ()
-    space_reclaimed: int = 0
-
-
-class Distribution(Result, frozen=True, kw_only=True):
-    """What a registry has under a name: ``descriptor`` (mediaType, digest, size) and platforms, as on the wire."""
-
-    descriptor: dict[str, Any] = {}
-    platforms: tuple[dict[str, Any], ...] = ()
-
-
-class Found(Result, frozen=True, kw_only=True):
-    """A hit of a search in a registry."""
-
-    name: str = msgspec.field(default="", name="name")
-    description: str = msgspec.field(default="", name="description")
-    star_count: int = msgspec.field(default=0, name="star_count")
-    is_official: bool = msgspec.field(default=False, name="is_official")
-
-
-class Serving(Result, frozen=True, kw_only=True):
-    """The engine's own registry."""
-
-    running: bool = False
-    address: str = ""
-    port: int = 0
-    user: str = ""
-    read_only: bool = False
-
-    @property
-    def host(self) -> str:
-        """What names of images in it begin with: ``127.0.0.1:5000``."""
-        wide = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound here
-        address = wide.get(self.address, f"[{self.address}]" if ":" in self.address else self.address)
-        return f"{address}:{self.port}"
-
-
 class Layer(Result, frozen=True, kw_only=True):
     """A line of ``history``."""
 

@@ -191,8 +191,9 @@ def _image_rows(image: Wire) -> list[Row]:
         "UniqueSize": "N/A" if shared == -1 else units.size(size - shared, 4),
         "Containers": "N/A" if count == -1 else str(count),
     }
-    names = image.get("RepoTags") or ("<none>:<none>",)
-    return [{"Repository": repository, "Tag": tag, **row} for repository, tag in map(split_tag, names)]
+    # One line for an image, whatever its names: bytes are not counted twice.
+    repository, tag = split_tag((image.get("RepoTags") or ("<none>:<none>",))[0])
+    return [{"Repository": repository, "Tag": tag, **row}]
 
 
 def _container_rows(container: Wire) -> list[Row]:
@@ -218,7 +219,7 @@ def _volume_rows(volume: Wire) -> list[Row]:
 def _cache_rows(entry: Wire) -> list[Row]:
     return [
         {
-            "ID": str(entry.get("ID") or "")[:12],
+            "ID": str(entry.get("ID") or "")[:12] + ("*" if entry.get("InUse") else ""),
             "CacheType": entry.get("Type") or "",
             "Size": units.size(entry.get("Size") or 0, 3),
             "CreatedSince": since(entry.get("CreatedAt")),

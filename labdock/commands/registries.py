@@ -18,7 +18,7 @@ from labdock.errors import InvalidRequest, LabdockError, Unauthorized
 if TYPE_CHECKING:
     from labdock.client.credentials import Auth
     from labdock.client.keyring import Keyring
-    from labdock.client.results import Found
+    from labdock.client.registries import Found
     from labdock.commands.face import Face
 
 
@@ -48,7 +48,7 @@ def login(
     if not username and password is None and (known := credentials_for(face, key)):
         face.say(f"Authenticating with existing credentials... [Username: {known.username}]")
         try:
-            return _log_in(face, known)
+            return _log_in(face, msgspec.structs.replace(known, server=key))
         except Unauthorized as error:
             face.say(f"Login did not succeed, error: {error.message}")
     if password_stdin:
@@ -120,7 +120,7 @@ def search(
     """Search a registry for images: Docker Hub, or HOST/TERM."""
     auth = credentials_for(face, names.parse(term).key)
     found = face.client.registries.search(term, limit=limit, filters=filters(conditions), auth=auth)
-    rows = [_search_row(hit, whole=no_trunc, plain=bool(form) and not str(form).startswith("table")) for hit in found]
+    rows = [_search_row(hit, whole=no_trunc, plain=form == "json") for hit in found]
     return render(found, rows, SEARCH_COLUMNS, form=form, cell=_search_cell, empty="nothing found")
 
 

@@ -11,7 +11,7 @@ from labdock.commands.tree import command
 from labdock.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from labdock.client.results import Serving
+    from labdock.client.registries import Serving
     from labdock.commands.face import Face
 
 LOOPBACK = ("127.", "::1", "localhost")
@@ -61,7 +61,8 @@ def status(face: Face, /) -> Result:
     """Say whether and where the engine's images are served. Exit code 1 when they are not."""
     found = face.client.registries.serving()
     if not found.running:
-        shown: Result = Text("The registry is not served")
+        why = f" at {found.host}, though it should be: {found.error}" if found.error else ""
+        shown: Result = Text(f"The registry is not served{why}")
         shown.exit_code = 1
         return shown
     return Served(found)

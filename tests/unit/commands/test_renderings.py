@@ -60,7 +60,7 @@ CONTAINERS = [
         "Labels": {EVIL: EVIL},
     },
 ]
-IMAGES = [
+IMAGES: list[dict[str, Any]] = [
     {
         "Id": f"sha256:{ID}",
         "RepoTags": ["busybox:latest", "localhost:5000/bb:1"],
