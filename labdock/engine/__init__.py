@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from labdock.engine.execs import Execs
     from labdock.engine.images import ImageService
     from labdock.engine.networks import NetworkService
+    from labdock.engine.registries import Registries
     from labdock.engine.serving import RegistryService
     from labdock.engine.supervisor import Supervisor
     from labdock.engine.system import System
@@ -33,6 +34,7 @@ class Engine:
     containers: Containers
     execs: Execs
     images: ImageService
+    registries: Registries
     builds: Builds
     networks: NetworkService
     volumes: Volumes
