@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from labdock.errors import Conflict, Corrupt, NotFound
 from labdock.schema import oci
@@ -26,11 +26,11 @@ class Unpacker:
         self._leases = leases
         self._lock = threading.Lock()
 
-    def unpack(self, layers: Sequence[Layer]) -> Mapping[str, int]:
+    def unpack(self, layers: Sequence[Layer], verified: Collection[str] = ()) -> Mapping[str, int]:
         """Unpack *layers*, bottom first, where their chain ids are no snapshots yet.
 
-        Gives the plain bytes of those that were unpacked, by diff id. Raises Corrupt when a layer is not its diff id
-        or can't be taken.
+        Gives the plain bytes of those that were unpacked, by diff id. *verified*: digests of blobs that were hashed
+        just now, as they were written. Raises Corrupt when a layer is not its diff id or can't be taken.
         """
         sizes: dict[str, int] = {}
         parent: str | None = None
@@ -38,21 +38,24 @@ class Unpacker:
         with self._lock, self._leases.hold(*chain_ids):
             for layer, chain_id in zip(layers, chain_ids, strict=True):
                 if not self._snapshotter.has(chain_id):
+                    known = layer.digest == layer.diff_id and layer.digest in verified
                     with self._content.open(layer.digest) as file:
-                        sizes[layer.diff_id] = self.apply(file, layer.diff_id, parent)
+                        sizes[layer.diff_id] = self.apply(file, layer.diff_id, parent, verified=known)
                 parent = chain_id
         return sizes
 
-    def apply(self, blob: Source, diff_id: str, parent: str | None) -> int:
+    def apply(self, blob: Source, diff_id: str, parent: str | None, *, verified: bool = False) -> int:
         """Unpack one layer from *blob*, compressed or not, on the chain id *parent*; gives its plain bytes.
 
-        *blob* may still be arriving. Nothing of it stays when it turns out not to be *diff_id* (Corrupt).
+        *blob* may still be arriving. Nothing of it stays when it turns out not to be *diff_id* (Corrupt), which is
+        not looked at again when it was *verified*.
         """
         key = f"unpack-{os.urandom(8).hex()}"
         self._snapshotter.prepare(key, parent)
         try:
             plain = _Counted(Plain(blob))
-            found = self._snapshotter.apply(key, plain)  # type: ignore[arg-type]
+            known = diff_id if verified else None
+            found = self._snapshotter.apply(key, plain, known=known)  # type: ignore[arg-type]
             if found != diff_id:
                 raise Corrupt(f"a layer unpacks to {found}; its image says {diff_id}")
             self.settle(key, chain(parent, diff_id))

@@ -133,13 +133,13 @@ class FolderSnapshotter:
             _log.warning("packing snapshot %s: left out %s", key, text)
         return packed.diff_id
 
-    def apply(self, key: str, layer: BinaryIO) -> str:
+    def apply(self, key: str, layer: BinaryIO, *, known: str | None = None) -> str:
         item = self._ledger.find(key)
         if item.kind is not Kind.ACTIVE:
             raise Conflict(f"snapshot {key} is not active")
         opened = self._merged(item) if item.lowers else open_tree(self.tree(item.number))
         with border(f"unpacking into snapshot {key}"), opened as fd:
-            unpacked = unpack(layer, fd, merged=bool(item.lowers))
+            unpacked = unpack(layer, fd, merged=bool(item.lowers), known=known)
         for text in unpacked.notices:
             _log.warning("unpacking into snapshot %s: %s", key, text)
         return unpacked.diff_id
