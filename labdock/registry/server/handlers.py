@@ -31,6 +31,8 @@ BODY_IDLE = 60.0
 MOST_REQUESTS = 512
 #: Bytes of a body that are handed to a worker thread at a time.
 _PIECE = 1 << 20
+#: How long the rest of a refused body is read, so that its sender can read why, in seconds.
+_LINGER = 2.0
 #: Seconds between two looks for idle uploads.
 _SWEEP = 30.0
 #: Logins that are checked at a time, and those that may wait: scrypt takes 16 MiB and a core.
@@ -80,7 +82,9 @@ class Server:
     def application(self) -> web.Application:
         """To be served with AppRunner(..., handler_cancellation=False); its end drops every upload."""
         # A body is a blob's bytes: nobody may unpack them on the way.
-        application = web.Application(handler_args={"access_log": None, "auto_decompress": False})
+        application = web.Application(
+            handler_args={"access_log": None, "auto_decompress": False, "lingering_time": _LINGER}
+        )
         application.router.add_route("*", "/{path:.*}", self.serve)
         application.cleanup_ctx.append(self._sweep)
         return application

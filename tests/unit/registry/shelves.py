@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ class Served:
 
     async def ask(self, method: str, path: str, **more: Any) -> Answer:
         async with self.session.request(method, f"http://127.0.0.1:{self.port}{path}", **more) as answer:
-            return Answer(answer.status, dict(answer.headers), await answer.read())
+            return Answer(answer.status, answer.headers, await answer.read())
 
     def image(self, *layers: bytes, **more: Any) -> bytes:
         """The manifest of an image whose blobs are here."""
@@ -135,7 +135,7 @@ class Served:
 @dataclass
 class Answer:
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
 
     @property

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gzip
+import io
 from pathlib import Path
 
 import msgspec
@@ -35,8 +37,8 @@ TABLE = [
     ("GET", "/v2/a/b/tags/list?n=x", 400, "UNSUPPORTED"),
     ("GET", "/v2/a/b/tags/list?n=-1", 400, "UNSUPPORTED"),
     ("GET", "/v2/A/b/tags/list", 400, "NAME_INVALID"),
-    ("GET", "/v2/a/../b/tags/list", 404, "NAME_UNKNOWN"),
-    ("GET", "/v2/a/%2e%2e/b/tags/list", 404, "NAME_UNKNOWN"),
+    ("GET", "/v2/a/../b/tags/list", 400, "NAME_INVALID"),
+    ("GET", "/v2/a/%2e%2e/b/tags/list", 400, "NAME_INVALID"),
     ("GET", "/v2/a%2f..%2f..%2fb/tags/list", 400, "NAME_INVALID"),
     ("GET", f"/v2/{'a/' * 200}b/tags/list", 400, "NAME_INVALID"),
     ("GET", "/v2/a/b/manifests/1", 200, None),
@@ -113,7 +115,8 @@ def test_what_each_endpoint_answers(tmp_path: Path, row: tuple[str, str, int, st
 
 
 async def put(served: Served, name: str, reference: str, data: bytes, kind: str = oci.MANIFEST) -> Answer:
-    return await served.ask("PUT", f"/v2/{name}/manifests/{reference}", data=data, headers={"Content-Type": kind})
+    path = f"/v2/{name}/manifests/{reference}"
+    return await served.ask("PUT", path, data=io.BytesIO(data), headers={"Content-Type": kind})
 
 
 def test_a_manifest_comes_back_byte_for_byte(tmp_path: Path) -> None:
@@ -501,9 +504,11 @@ def test_a_reader_that_stops_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 reader, writer = await asyncio.open_connection("127.0.0.1", served.port, limit=1 << 16)
                 writer.write(f"GET /v2/r/blobs/{digest} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
                 await asyncio.sleep(1.0)
-                with pytest.raises(ConnectionResetError):
-                    while await reader.read(1 << 20):
-                        pass
+                came = 0
+                with contextlib.suppress(ConnectionResetError):
+                    while piece := await reader.read(1 << 20):
+                        came += len(piece)
                 writer.close()
+                assert 0 < came < 32 << 20
 
     asyncio.run(go())
