@@ -10,6 +10,7 @@
     ├── NotFound                 404  not_found
     │   ├── NoSuchContainer · NoSuchImage · NoSuchExec · NoSuchNetwork · NoSuchVolume
     ├── Conflict                 409  conflict
+    ├── RateLimited              429  rate_limited      (a registry's limit is used up; carries the seconds to wait)
     ├── Unsupported              501  unsupported       (known, not served: says what and why)
     ├── Unavailable              503  unavailable
     │   ├── HostUnfit            503  host_unfit        (the machine lacks something; the hint says what to do)
@@ -136,6 +137,17 @@ class NoSuchVolume(NotFound):
 class Conflict(LabdockError):
     status = 409
     code = "conflict"
+
+
+class RateLimited(LabdockError):
+    """A registry serves no more for now. ``seconds``: until it says it will again (None: it does not say)."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, seconds: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
 
 
 class Unsupported(LabdockError):

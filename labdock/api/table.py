@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labdock.api.call import Handler, Version
-from labdock.api.handlers import builds, containers, images, networks, streams, system, volumes
+from labdock.api.handlers import builds, containers, images, networks, registries, registry, streams, system, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,10 @@ _SERVED = (
     Row("GET", "/images/{name...}/json", images.inspect),
     Row("GET", "/images/{name...}/history", images.history),
     Row("POST", "/images/{name...}/tag", images.tag),
+    Row("POST", "/images/{name...}/push", images.push),
+    Row("GET", "/images/search", registries.search),
+    Row("POST", "/auth", registries.login),
+    Row("GET", "/distribution/{name...}/json", registries.distribution, (1, 30)),
     Row("DELETE", "/images/{name...}", images.remove),
     Row("POST", "/build", builds.build),
     Row("GET", "/networks", networks.list_networks),
@@ -84,10 +88,13 @@ _EXTRAS = (
     Row("GET", "/labdock/doctor", system.doctor),
     Row("POST", "/labdock/exec/{id}/kill", system.kill_exec),
     Row("POST", "/labdock/images/bootstrap", system.bootstrap),
+    Row("GET", "/labdock/manifest", registries.manifest),
+    Row("GET", "/labdock/registry", registry.status),
+    Row("POST", "/labdock/registry", registry.serve),
+    Row("DELETE", "/labdock/registry", registry.stop),
 )
 
 _UNSERVED = (
-    "POST /auth",
     "POST /commit",
     "POST /session",
     "POST /grpc",
@@ -99,9 +106,6 @@ _UNSERVED = (
     "GET /containers/{id}/archive",
     "HEAD /containers/{id}/archive",
     "PUT /containers/{id}/archive",
-    "GET /images/search",
-    "POST /images/{name...}/push",
-    "GET /distribution/{name...}/json",
     "PUT /volumes/{name}",
     "GET /plugins/privileges",
     "POST /plugins/pull",

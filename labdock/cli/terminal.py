@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -111,21 +112,31 @@ class Terminal:
         for stream, data in output:
             self.write(stream, data)
 
-    def show_job(self, title: str, lines: Iterable[JobLine]) -> None:
-        self.say(title)
-        live = self._colours
-        shown = False
-        for line in lines:
-            text = job_text(line)
-            if line.detail is not None and line.detail.total:
-                if live:
-                    self.write("stderr", f"\r\x1b[K{text}".encode())
-                    shown = True
-            elif text:
-                self.write("stderr", f"\r\x1b[K{text}\n".encode() if shown else f"{text}\n".encode())
-                shown = False
-        if shown:
-            self.write("stderr", b"\r\x1b[K")
+    def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
+        from labdock.cli.transfer import Board, show_live, show_plain
+        from labdock.commands.transfer_view import TransferView
+
+        view = TransferView(title, time.monotonic())
+        if self._redraws:
+            show_live(view, lines, Board(self._raw_error, self.terminal_size))
+            return
+        if title:
+            self.say(title)
+        show_plain(view, lines, self.say)
+
+    @property
+    def _redraws(self) -> bool:
+        return os.isatty(STDERR) and os.environ.get("TERM", "dumb") != "dumb"
+
+    def ask(self, prompt: str, *, secret: bool = False) -> str:
+        if not os.isatty(STDIN):
+            raise InvalidRequest("cannot ask: standard input is no terminal")
+        import getpass
+
+        try:
+            return getpass.getpass(prompt) if secret else input(prompt)
+        except EOFError:
+            return ""
 
     def show_build(self, view: BuildView, events: Iterator[AnyBuildEvent | None]) -> None:
         from labdock.cli.build import show_build
@@ -134,19 +145,6 @@ class Terminal:
 
     def _raw_error(self, text: str) -> None:
         self.write("stderr", text.encode("utf-8", "backslashreplace"))
-
-
-def job_text(line: JobLine) -> str:
-    """``a1b2c3: Downloading 12MB/40MB``."""
-    from labdock.commands import units
-    from labdock.commands.results import printable
-
-    text = printable((line.stream or line.status).rstrip("\n"))
-    if line.id:
-        text = f"{printable(line.id)}: {text}"
-    if line.detail is not None and line.detail.total:
-        text += f" {units.size(line.detail.current, 3)}/{units.size(line.detail.total, 3)}"
-    return text
 
 
 @contextlib.contextmanager

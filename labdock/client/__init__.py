@@ -24,16 +24,31 @@ from labdock.client.transport import Transport, UnixTransport
 if TYPE_CHECKING:
     from labdock.client.containers import Containers, Execs
     from labdock.client.images import Builds, Images
+    from labdock.client.keyring import Keyring
+    from labdock.client.registries import Registries
     from labdock.client.system import Networks, System, Volumes
 
 __all__ = ["Client", "Transport", "UnixTransport", "connect"]
 
 
 class Client:
-    """The engine behind *transport*. Parts load when they are first used: a shell command pays for few."""
+    """The engine behind *transport*. Parts load when they are first used: a shell command pays for few.
 
-    def __init__(self, transport: Transport) -> None:
+    *environment* says where the registries' credentials are (see :mod:`labdock.client.keyring`); None: nowhere.
+    """
+
+    def __init__(self, transport: Transport, environment: Mapping[str, str] | None = None) -> None:
         self._caller = Caller(transport)
+        self._environment = environment
+
+    @cached_property
+    def keyring(self) -> Keyring | None:
+        """This user's registry credentials."""
+        if self._environment is None:
+            return None
+        from labdock.client.keyring import Keyring
+
+        return Keyring(self._environment)
 
     @property
     def transport(self) -> Transport:
@@ -55,13 +70,19 @@ class Client:
     def images(self) -> Images:
         from labdock.client.images import Images
 
-        return Images(self._caller)
+        return Images(self._caller, self.keyring)
 
     @cached_property
     def builds(self) -> Builds:
         from labdock.client.images import Builds
 
-        return Builds(self._caller)
+        return Builds(self._caller, self.keyring)
+
+    @cached_property
+    def registries(self) -> Registries:
+        from labdock.client.registries import Registries
+
+        return Registries(self._caller, self.keyring)
 
     @cached_property
     def system(self) -> System:
@@ -107,4 +128,4 @@ def connect(environment: Mapping[str, str] | None = None, *, start: bool = True)
     def begin() -> None:
         engine.start(environment)
 
-    return Client(UnixTransport(socket, begin if own and start else None))
+    return Client(UnixTransport(socket, begin if own and start else None), known)

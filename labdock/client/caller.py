@@ -82,14 +82,30 @@ class Caller:
                 raise restore(answer.status, answer.read())
         return answer
 
-    def call(self, method: str, target: str, query: Query | None = None, body: object = None) -> bytes:
+    def call(
+        self,
+        method: str,
+        target: str,
+        query: Query | None = None,
+        body: object = None,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> bytes:
         """The whole answer."""
-        with self.open(method, target, query, body) as answer:
+        with self.open(method, target, query, body, headers=headers) as answer:
             return answer.read()
 
-    def fetch(self, target: str, query: Query | None = None, *, method: str = "GET", body: object = None) -> Any:
+    def fetch(
+        self,
+        target: str,
+        query: Query | None = None,
+        *,
+        method: str = "GET",
+        body: object = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Any:
         """The answer's JSON as plain Python values."""
-        return decode(self.call(method, target, query, body), target)
+        return decode(self.call(method, target, query, body, headers=headers), target)
 
     def did(self, target: str, query: Query | None = None) -> bool:
         """POST; False when the engine says there was nothing to do (304)."""

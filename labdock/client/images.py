@@ -1,56 +1,131 @@
-"""Images over the engine's API, and builds."""
+"""Images over the engine's API, and builds.
+
+Where a registry is asked, *auth* is who we are to it: None takes the keyring's credentials for it (which raises
+HelperFailed when a helper can't be asked), ``Auth()`` asks as nobody.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from labdock.client.caller import Caller, lines, path
 from labdock.client.progress import JobLine, build_events, job_lines
-from labdock.client.results import Image, ImageSummary, Layer, Wire, result
+from labdock.client.results import Image, ImageSummary, Layer, Result, Wire, result
 from labdock.schema.build import AnyBuildEvent
 
+if TYPE_CHECKING:
+    from labdock.client.credentials import Auth
+    from labdock.client.keyring import Keyring
+
+Headers = tuple[tuple[str, str], ...]
+Filters = Mapping[str, list[str]]
 TAR = (("Content-Type", "application/x-tar"),)
+
+
+class Pruned(Result, frozen=True, kw_only=True):
+    """What a prune removed; ``space_reclaimed`` in bytes."""
+
+    images_deleted: tuple[dict[str, str], ...] = ()
+    space_reclaimed: int = 0
 
 
 class Images:
     """*ref* is a name (``busybox``, ``app:1``), an id or a beginning of one. NoSuchImage when there is none."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, keyring: Keyring | None = None) -> None:
         self._caller = caller
+        self._keyring = keyring
 
-    def list(
-        self, *, all: bool = False, filters: Mapping[str, list[str]] | None = None, digests: bool = False
-    ) -> list[ImageSummary]:
+    def list(self, *, all: bool = False, filters: Filters | None = None, digests: bool = False) -> list[ImageSummary]:
         query = {"all": all, "filters": filters, "digests": digests}
         return [result(ImageSummary, wire) for wire in self._caller.fetch("/images/json", query)]
 
     def inspect(self, ref: str) -> Image:
-        return result(Image, self._caller.fetch(f"/images/{_quoted(ref)}/json"))
+        return result(Image, self._caller.fetch(f"/images/{quoted(ref)}/json"))
 
     def history(self, ref: str) -> Sequence[Layer]:
-        return [result(Layer, wire) for wire in self._caller.fetch(f"/images/{_quoted(ref)}/history")]
+        return [result(Layer, wire) for wire in self._caller.fetch(f"/images/{quoted(ref)}/history")]
 
     def tag(self, ref: str, repository: str, tag: str | None = None) -> None:
-        self._caller.did(f"/images/{_quoted(ref)}/tag", {"repo": repository, "tag": tag})
+        self._caller.did(f"/images/{quoted(ref)}/tag", {"repo": repository, "tag": tag})
 
     def remove(self, ref: str, *, force: bool = False, no_prune: bool = False) -> Sequence[tuple[str, str]]:
         """What went: ("Untagged" | "Deleted", name or id). Raises Conflict when a container uses it."""
         query = {"force": force, "noprune": no_prune}
-        wire: Sequence[Wire] = self._caller.fetch(f"/images/{_quoted(ref)}", query, method="DELETE")
+        wire: Sequence[Wire] = self._caller.fetch(f"/images/{quoted(ref)}", query, method="DELETE")
         return [(kind, str(text)) for entry in wire for kind, text in entry.items()]
 
-    def pull(self, name: str, tag: str | None = None, *, platform: str | None = None) -> Iterator[JobLine]:
-        """Fetch an image; iterate to the end. Raises NotFound when there is no such repository."""
-        query = {"fromImage": name, "tag": tag, "platform": platform}
-        yield from job_lines(lines(self._caller.open("POST", "/images/create", query)))
+    def prune(self, filters: Filters | None = None) -> Pruned:
+        """Remove images that nothing uses: without a name only, unless filters have ``dangling=false``."""
+        return result(Pruned, self._caller.fetch("/images/prune", {"filters": filters}, method="POST"))
 
-    def bootstrap(self, name: str) -> Iterator[JobLine]:
+    def pull(
+        self,
+        name: str,
+        tag: str | None = None,
+        *,
+        platform: str | None = None,
+        auth: Auth | None = None,
+        tick: float | None = None,
+    ) -> Iterator[JobLine | None]:
+        """Fetch an image (every tag of it when *tag* is None); iterate to the end, closing earlier stops it.
+
+        None comes whenever *tick* seconds passed without news. Raises NotFound when there is no such repository,
+        Unauthorized when the registry wants other credentials.
+        """
+        query = {"fromImage": name, "tag": tag, "platform": platform}
+        answer = self._caller.open("POST", "/images/create", query, headers=registry_auth(self._keyring, name, auth))
+        yield from job_lines(lines(answer, tick))
+
+    def push(
+        self,
+        name: str,
+        tag: str | None = None,
+        *,
+        platform: Mapping[str, str] | None = None,
+        auth: Auth | None = None,
+        tick: float | None = None,
+    ) -> Iterator[JobLine | None]:
+        """Send an image (every tag of it when *tag* is None) to the registry in its name; as :meth:`pull`.
+
+        *platform*: ``{"os": …, "architecture": …, "variant": …}``, the only one to send of an index.
+        """
+        query = {"tag": tag, "platform": platform}
+        target = f"/images/{quoted(name)}/push"
+        answer = self._caller.open("POST", target, query, headers=registry_auth(self._keyring, name, auth))
+        yield from job_lines(lines(answer, tick))
+
+    def import_tar(
+        self,
+        source: Iterator[bytes] | str,
+        name: str | None = None,
+        *,
+        message: str | None = None,
+        changes: Sequence[str] = (),
+        platform: str | None = None,
+    ) -> Iterator[JobLine | None]:
+        """An image of one layer from a tar of a root file system, in parts or at a URL that the engine fetches.
+
+        *changes* are Dockerfile instructions for its config. The last line's status is the image's id.
+        """
+        query = {
+            "fromSrc": source if isinstance(source, str) else "-",
+            "repo": name,
+            "message": message,
+            "changes": list(changes),
+            "platform": platform,
+        }
+        body = None if isinstance(source, str) else source
+        yield from job_lines(lines(self._caller.open("POST", "/images/create", query, body, headers=TAR)))
+
+    def bootstrap(self, name: str) -> Iterator[JobLine | None]:
         """Make a base image from a distribution's packages (an endpoint of labdock's own); iterate to the end."""
         yield from job_lines(lines(self._caller.open("POST", "/labdock/images/bootstrap", {"name": name})))
 
-    def load(self, archive: Iterator[bytes], *, quiet: bool = False) -> Iterator[JobLine]:
+    def load(self, archive: Iterator[bytes], *, quiet: bool = False) -> Iterator[JobLine | None]:
         """Take images from a ``docker save`` archive; iterate to the end."""
         answer = self._caller.open("POST", "/images/load", {"quiet": quiet}, archive, headers=TAR)
         yield from job_lines(lines(answer))
@@ -62,10 +137,11 @@ class Images:
 
 
 class Builds:
-    """Building images."""
+    """Building images. The registries' credentials go along: a build may pull."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, keyring: Keyring | None = None) -> None:
         self._caller = caller
+        self._keyring = keyring
 
     def build(
         self,
@@ -102,10 +178,31 @@ class Builds:
             "cachefrom": msgspec.json.encode(cache_from).decode() if cache_from else None,
             "rm": True,
         }
-        answer = self._caller.open("POST", "/build", query, context, headers=TAR)
+        answer = self._caller.open("POST", "/build", query, context, headers=TAR + self._registry_config())
         yield from build_events(lines(answer, tick))
 
+    def _registry_config(self) -> Headers:
+        known = self._keyring.all() if self._keyring is not None else {}
+        if not known:
+            return ()
+        from labdock.client.credentials import config_header
 
-def _quoted(ref: str) -> str:
+        return (("X-Registry-Config", config_header(known)),)
+
+
+def registry_auth(keyring: Keyring | None, name: str, auth: Auth | None) -> Headers:
+    """The header that says who we are to the registry of the image *name*. Raises HelperFailed."""
+    if auth is None and keyring is not None:
+        from labdock.client.names import parse
+
+        auth = keyring.find(parse(name).key)
+    if auth is None:
+        return (("X-Registry-Auth", "e30="),)  # {}
+    from labdock.client.credentials import header
+
+    return (("X-Registry-Auth", header(auth)),)
+
+
+def quoted(ref: str) -> str:
     """References keep their slashes in paths, as Docker's own client sends them."""
     return path(*ref.split("/"))[1:]

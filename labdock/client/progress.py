@@ -49,9 +49,12 @@ def _decode(line: bytes) -> JobLine:
         raise EngineUnreachable(f"the engine sent a line that is no progress: {line[:80]!r}") from error
 
 
-def job_lines(source: Iterable[bytes]) -> Iterator[JobLine]:
-    """Each line; an error line is raised as the error it names."""
+def job_lines(source: Iterable[bytes]) -> Iterator[JobLine | None]:
+    """Each line, None for b""; an error line is raised as the error it names."""
     for text in source:
+        if not text:
+            yield None
+            continue
         line = _decode(text)
         if line.error or line.error_detail:
             raise _failure(line)

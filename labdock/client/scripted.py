@@ -25,12 +25,13 @@ from labdock.client.transport import BLOCK, Answer
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as the engine sees it."""
+    """A request as the engine sees it; header names are lower case."""
 
     method: str
     path: str
     query: dict[str, list[str]]
     body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def json(self) -> Any:
@@ -71,9 +72,9 @@ class Script:
         return Reply(404, {"message": "page not found"})
 
 
-def _asked(method: str, target: str, body: bytes) -> Asked:
+def _asked(method: str, target: str, body: bytes, headers: dict[str, str]) -> Asked:
     path, _, query = target.partition("?")
-    return Asked(method, unquote(path), parse_qs(query, keep_blank_values=True), body)
+    return Asked(method, unquote(path), parse_qs(query, keep_blank_values=True), body, headers)
 
 
 def _respond(connection: socket.socket, reply: Reply) -> None:
@@ -107,7 +108,8 @@ class ScriptedTransport:
 
     def send(self, request: Request) -> Answer:
         body = request.body if isinstance(request.body, bytes) else b"".join(request.body or ())
-        reply = self.script.answer(_asked(request.method, request.target, body))
+        headers = {name.lower(): value for name, value in request.headers}
+        reply = self.script.answer(_asked(request.method, request.target, body, headers))
         ours, theirs = socket.socketpair()
         threading.Thread(target=_serve_pair, args=(theirs, reply), daemon=True).start()
         data = b""
@@ -181,4 +183,4 @@ def _read_request(connection: socket.socket) -> Asked | None:
         if not more:
             return None
         parts += body.feed(more)
-    return _asked(method, target, b"".join(parts))
+    return _asked(method, target, b"".join(parts), headers)

@@ -65,8 +65,11 @@ class Face(Protocol):
     def follow(self, output: Iterable[tuple[str, bytes]]) -> None:
         """Show output until it ends; for what is followed, an interrupt is no error."""
 
-    def show_job(self, title: str, lines: Iterable[JobLine]) -> None:
-        """Show a pull's, a load's or a bootstrap's progress to its end."""
+    def ask(self, prompt: str, *, secret: bool = False) -> str:
+        """What the user types; without an echo when it is *secret*. Raises InvalidRequest when nobody can answer."""
+
+    def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
+        """Show a pull's, a push's, a load's or a bootstrap's progress to its end; closes *lines*, which stops it."""
 
     def show_build(self, view: BuildView, events: Iterator[AnyBuildEvent | None]) -> None:
         """Feed *view* with *events* and show it as it changes; closes *events*, which stops an unfinished build."""

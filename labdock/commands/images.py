@@ -1,4 +1,4 @@
-"""``images``, ``pull``, ``rmi``, ``tag``, ``history``, ``load``, ``save``, ``images bootstrap``."""
+"""``images``, ``rmi``, ``tag``, ``history``, ``load``, ``save``, ``images bootstrap``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from labdock.commands.tree import command
 from labdock.errors import InvalidRequest, NoSuchImage
 
 if TYPE_CHECKING:
+    from labdock.client.progress import JobLine
     from labdock.client.results import ImageSummary
     from labdock.commands.face import Face
 
@@ -110,26 +111,6 @@ def bootstrap(face: Face, /, name: str) -> Result:
     return make_base(face, name)
 
 
-@command("pull")
-@click.option("-a", "--all-tags", is_flag=True, help="Download all tagged images in the repository")
-@click.option("--platform", help="Set platform if server is multi-platform capable")
-@click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
-@click.argument("name")
-@click.pass_obj
-def pull(face: Face, /, name: str, all_tags: bool, platform: str | None, quiet: bool) -> Result:
-    """Download an image from a registry."""
-    from labdock.commands.running import pull_image
-
-    repository, tag = split_tag(name)
-    if all_tags:
-        if repository != name:
-            raise InvalidRequest("tag can't be used with --all-tags/-a")
-        face.show_job(f"Pulling {name}", face.client.images.pull(repository, platform=platform))
-        return Text(repository)
-    pull_image(face, name, platform, quiet=quiet)
-    return Text(f"{repository}{'@' if ':' in tag else ':'}{tag}")
-
-
 @command("rmi")
 @click.option("-f", "--force", is_flag=True, help="Force removal of the image")
 @click.option("--no-prune", is_flag=True, help="Do not delete untagged parents")
@@ -203,15 +184,27 @@ def _rfc3339(seconds: int) -> str:
 @click.pass_obj
 def load(face: Face, /, path: str | None, quiet: bool) -> Result:
     """Load an image from a tar archive or STDIN."""
-    chunks = face.input_chunks() if path is None else _file_chunks(path)
+    chunks = face.input_chunks() if path is None else file_chunks(path)
+    progress = face.client.images.load(chunks, quiet=quiet)
     loaded: list[str] = []
-    for line in face.client.images.load(chunks, quiet=quiet):
-        if line.stream:
-            loaded.append(line.stream.rstrip("\n"))
+
+    def watched() -> Iterator[JobLine | None]:
+        for line in progress:
+            if line is not None and line.stream:
+                loaded.append(line.stream.rstrip("\n"))
+            else:
+                yield line
+
+    if quiet:
+        for _ in watched():
+            pass
+    else:
+        face.show_job("", watched())
     return Text("\n".join(loaded))
 
 
-def _file_chunks(path: str) -> Iterator[bytes]:
+def file_chunks(path: str) -> Iterator[bytes]:
+    """The file's bytes in parts. Raises InvalidRequest when it can't be read."""
     try:
         with open(path, "rb") as source:
             while data := source.read(1 << 20):
@@ -235,10 +228,10 @@ def save(face: Face, /, images: tuple[str, ...], output: str | None) -> None:
         for chunk in chunks:
             face.write("stdout", chunk)
         return
-    _write_file(output, chunks)
+    write_file(output, chunks)
 
 
-def _write_file(output: str, chunks: Iterator[bytes]) -> None:
+def write_file(output: str, chunks: Iterator[bytes]) -> None:
     """Write beside *output* and rename: a broken transfer leaves no half archive under the name."""
     import os
 

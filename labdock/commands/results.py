@@ -104,12 +104,12 @@ def _heading(title: str) -> str:
     return title.capitalize().replace(" id", " ID") if title.isupper() else title
 
 
-def align(lines: Sequence[Sequence[str]], gap: int = 3) -> str:
-    """Columns as Docker's tabwriter makes them; control characters can't break the table."""
+def align(lines: Sequence[Sequence[str]], gap: int = 3, least: int = 10) -> str:
+    """Columns as Docker's tabwriter makes them, *least* wide; control characters can't break the table."""
     clean = [[printable(value) for value in line] for line in lines]
-    widths = [max(len(line[index]) for line in clean) for index in range(len(clean[0]))]
+    widths = [max(least, *(len(line[index]) + gap for line in clean)) for index in range(len(clean[0]))]
     return "\n".join(
-        "".join(value.ljust(width + gap) for value, width in zip(line[:-1], widths, strict=False)) + line[-1]
+        "".join(value.ljust(width) for value, width in zip(line[:-1], widths, strict=False)) + line[-1]
         for line in clean
     )
 
@@ -138,6 +138,7 @@ def render(
 
     if form == "json":
         form = "{{json .}}"
+        rows = [dict(sorted(row.items())) for row in rows]
     elif form.startswith("table "):
         return _formatted_table(items, rows, columns, unescape(form.removeprefix("table ")))
     template = Template(unescape(form))

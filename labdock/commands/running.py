@@ -142,15 +142,21 @@ def create_container(face: Face, request: CreateRequest, options: dict[str, Any]
     """Create; an image that is not here is pulled first unless ``--pull never``. Warnings are said."""
     client, platform = face.client, options["platform"]
     image = request.image or ""
+
+    def pull_image() -> None:
+        from labdock.commands import pulling
+
+        pulling.pull_image(face, image, platform, quiet=options["quiet"])
+
     if options["pull"] == "always":
-        pull_image(face, image, platform, quiet=options["quiet"])
+        pull_image()
     try:
         created = client.containers.create(request, name=options["name"], platform=platform)
     except NoSuchImage:
         if options["pull"] == "never":
             raise
         face.say(f"Unable to find image '{image}' locally")
-        pull_image(face, image, platform, quiet=options["quiet"])
+        pull_image()
         created = client.containers.create(request, name=options["name"], platform=platform)
     except Conflict as error:
         if error.hint is None and "already in use" in error.message:
@@ -161,16 +167,6 @@ def create_container(face: Face, request: CreateRequest, options: dict[str, Any]
     if options["cidfile"]:
         _write_id(options["cidfile"], created.id)
     return created
-
-
-def pull_image(face: Face, image: str, platform: str | None, *, quiet: bool) -> None:
-    name, tag = split_tag(image)
-    progress = face.client.images.pull(name, tag, platform=platform)
-    if quiet:
-        for _ in progress:
-            pass
-    else:
-        face.show_job(f"Pulling {image}", progress)
 
 
 def split_tag(image: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""``version``, ``info``, ``events``, ``system df``."""
+"""``version``, ``info``, ``events``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 import labdock
 from labdock.commands import units
 from labdock.commands.filters import filters
-from labdock.commands.results import Exited, Result, Text, render, unescape
+from labdock.commands.results import Exited, Result, Text, unescape
 from labdock.commands.talking import moment
 from labdock.commands.tree import command
 
@@ -131,41 +131,3 @@ def event_text(event: Event) -> str:
     return f"{stamp}.{nano:09d}Z {event.type} {event.action} {event.actor.id}" + (
         f" ({attributes})" if attributes else ""
     )
-
-
-DF_COLUMNS = (("TYPE", "Type"), ("TOTAL", "TotalCount"), ("ACTIVE", "Active"), ("SIZE", "Size"))
-
-
-@command("df")
-@click.option("--format", "form", help="Format output using a Go template, or json")
-@click.pass_obj
-def df(face: Face, /, form: str | None) -> Result:
-    """Show disk usage."""
-    found = face.client.system.df()
-    images, containers = found.get("Images") or (), found.get("Containers") or ()
-    volumes, cache = found.get("Volumes") or (), found.get("BuildCache") or ()
-    rows = [
-        _df_row("Images", images, lambda i: (i.get("Containers") or 0) > 0, found.get("LayersSize") or 0),
-        _df_row("Containers", containers, lambda c: c.get("State") == "running", _sum(containers, "SizeRw")),
-        _df_row(
-            "Local Volumes",
-            volumes,
-            lambda v: ((v.get("UsageData") or {}).get("RefCount") or 0) > 0,
-            sum(max((v.get("UsageData") or {}).get("Size") or 0, 0) for v in volumes),
-        ),
-        _df_row("Build Cache", cache, lambda c: bool(c.get("InUse")), _sum(cache, "Size")),
-    ]
-    return render(rows, rows, DF_COLUMNS, form=form)
-
-
-def _sum(items: Any, name: str) -> int:
-    return sum(item.get(name) or 0 for item in items)
-
-
-def _df_row(kind: str, items: Any, active: Any, size: int) -> dict[str, Any]:
-    return {
-        "Type": kind,
-        "TotalCount": str(len(items)),
-        "Active": str(sum(1 for item in items if active(item))),
-        "Size": units.size(size),
-    }

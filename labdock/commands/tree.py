@@ -59,7 +59,7 @@ def _wants_value(arg: str, options: Mapping[str, click.Option]) -> bool:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are named with their place and their short help."""
+    """A group whose commands are named with their place and their short help. A name may be two words."""
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,6 +77,8 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if (both := " ".join(args[:2])) in self.lazy and len(args) > 1:
+            return both, self.get_command(ctx, both), args[2:]
         if args[0] not in self.lazy and not args[0].startswith("-"):
             import difflib
 
@@ -124,14 +126,26 @@ CONTAINER = {
 IMAGE = {
     "bootstrap": ("images:bootstrap", "Make a base image from a distribution's packages"),
     "build": ("building:build", "Build an image from a Dockerfile"),
+    "bundle": ("bundling:bundle", "Write images to a folder or tar for machines without a network"),
     "history": ("images:history", "Show the history of an image"),
+    "import": ("pulling:import_tar", "Make an image from a tar of a root file system"),
     "inspect": ("inspecting:inspect_image", "Display detailed information on images"),
     "load": ("images:load", "Load images from a tar archive or standard input"),
     "ls": ("images:images", "List images"),
-    "pull": ("images:pull", "Download an image"),
+    "prune": ("disk:prune_images", "Remove unused images"),
+    "pull": ("pulling:pull", "Download an image from a registry"),
+    "push": ("pulling:push", "Upload an image to a registry"),
     "rm": ("images:remove", "Remove one or more images"),
     "save": ("images:save", "Save images to a tar archive"),
     "tag": ("images:tag", "Give an image another name"),
+}
+MANIFEST = {
+    "inspect": ("registries:inspect_manifest", "Show the manifest a registry has under a name"),
+}
+REGISTRY = {
+    "serve": ("serving:serve", "Serve the engine's images as a registry"),
+    "status": ("serving:status", "Say whether and where the engine's images are served"),
+    "stop": ("serving:stop", "Stop serving the engine's images"),
 }
 NETWORK = {
     "inspect": ("networks:inspect", "Display detailed information on networks"),
@@ -144,7 +158,7 @@ VOLUME = {
     "rm": ("volumes:remove", "Remove one or more volumes"),
 }
 SYSTEM = {
-    "df": ("system:df", "Show disk usage"),
+    "df": ("disk:df", "Show disk usage"),
     "events": ("system:events", "Get real time events from the engine"),
     "info": ("system:info", "Display system-wide information"),
 }
@@ -165,14 +179,22 @@ ROOT = {
     "history": IMAGE["history"],
     "image": ("tree:image", "Manage images"),
     "images": IMAGE["ls"],
+    "images bundle": IMAGE["bundle"],
+    "import": IMAGE["import"],
     "info": SYSTEM["info"],
     "inspect": ("inspecting:inspect", "Display detailed information on containers, images, networks, volumes"),
     "load": IMAGE["load"],
+    "login": ("registries:login", "Log in to a registry"),
+    "logout": ("registries:logout", "Log out from a registry"),
+    "manifest": ("tree:manifest", "Look at manifests in registries"),
     "network": ("tree:network", "Manage networks"),
     "ps": CONTAINER["ls"],
     "pull": IMAGE["pull"],
+    "push": IMAGE["push"],
+    "registry": ("tree:registry", "Serve the engine's images to others"),
     "rmi": IMAGE["rm"],
     "save": IMAGE["save"],
+    "search": ("registries:search", "Search a registry for images"),
     "system": ("tree:system", "Manage the whole"),
     "tag": IMAGE["tag"],
     "version": ("system:version", "Show the versions of client and engine"),
@@ -181,6 +203,8 @@ ROOT = {
 
 container = group("container", CONTAINER, "Manage containers.")
 image = group("image", IMAGE, "Manage images.")
+manifest = group("manifest", MANIFEST, "Look at manifests in registries.")
+registry = group("registry", REGISTRY, "Serve the engine's images to others.")
 network = group("network", NETWORK, "Manage networks.")
 volume = group("volume", VOLUME, "Manage volumes.")
 system = group("system", SYSTEM, "Manage the whole.")

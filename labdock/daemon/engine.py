@@ -84,7 +84,10 @@ async def _serve(
 def _watch_idleness(seconds: float, engine: Any, traffic: Traffic, channel: Channel) -> IdleWatch:
     return IdleWatch(
         seconds,
-        busy=lambda: traffic.open > 0 or bool(engine.containers.list(False, None, False, {})),
+        # A registry that is served has users whom this traffic does not show.
+        busy=lambda: (
+            traffic.open > 0 or engine.registry.serving or bool(engine.containers.list(False, None, False, {}))
+        ),
         activity=lambda: traffic.total,
         expire=lambda waited: channel.notify("stop", {"reason": f"idle for {waited:g} s"}),
         call_later=asyncio.get_running_loop().call_later,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from labdock.engine.execs import Execs
     from labdock.engine.images import ImageService
     from labdock.engine.networks import NetworkService
+    from labdock.engine.registries import Registries
+    from labdock.engine.serving import RegistryService
     from labdock.engine.supervisor import Supervisor
     from labdock.engine.system import System
     from labdock.engine.volumes import Volumes
@@ -32,17 +34,20 @@ class Engine:
     containers: Containers
     execs: Execs
     images: ImageService
+    registries: Registries
     builds: Builds
     networks: NetworkService
     volumes: Volumes
     system: System
     events: Events
+    registry: RegistryService
     _supervisor: Supervisor
     _database: Database
     _close_networks: Callable[[], Awaitable[None]]
 
     async def close(self) -> None:
         """Stop every container (SIGTERM, SIGKILL after STOP_GRACE) and let go of the store."""
+        await self.registry.close()
         await self._supervisor.close(STOP_GRACE)
         await self._close_networks()
         self._database.close()

@@ -14,11 +14,13 @@ from labdock.build import BuildRequest, StepRecord
 from labdock.build.context import receive
 from labdock.build.solve import Builder
 from labdock.engine.events import Events
-from labdock.engine.images import ImageService
+from labdock.engine.registries import build_keychain
 from labdock.engine.steps import StepRunner
+from labdock.engine.transfers import Transfers
 from labdock.errors import InvalidRequest, LabdockError, Unsupported
 from labdock.images import references
 from labdock.images.store import Images
+from labdock.registry.credentials import read_config
 from labdock.schema.build import BuildDone, BuildEvent
 from labdock.schema.build_query import BuildQuery
 from labdock.store.content import ContentStore
@@ -37,7 +39,7 @@ class Builds:
         self,
         database: Database,
         images: Images,
-        service: ImageService,
+        transfers: Transfers,
         snapshotter: Snapshotter,
         content: ContentStore,
         runner: StepRunner,
@@ -48,7 +50,7 @@ class Builds:
         self._events = events
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._records = database.records("steps", StepRecord)
-        self._builder = Builder(images, snapshotter, content, runner, service, self._records, folder / "work")
+        self._builder = Builder(images, snapshotter, content, runner, transfers, self._records, folder / "work")
         self._builder.recover()
         shutil.rmtree(self._contexts, ignore_errors=True)
         self._contexts.mkdir(parents=True)
@@ -77,6 +79,8 @@ class Builds:
                 event = msgspec.structs.replace(event, names=familiar)
             on_event(event)
 
+        # The build's own task has it from here on, and the pulls that it makes.
+        build_keychain.set(read_config(query.registry_config))
         async with self._turns:
             folder = Path(tempfile.mkdtemp(dir=self._contexts))
             try:

@@ -435,4 +435,4 @@ def _is_anonymous(volume: str) -> bool:
 
 
 def _older(record: ContainerRecord, filters: dict[str, list[str]]) -> bool:
-    return all(value.isdecimal() and record.created < int(value) * 10**9 for value in filters.get("until", ()))
+    return all(record.created < filtering.read_moment(value) for value in filters.get("until", ()))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
 from labdock.errors import InvalidRequest
+from labdock.schema.times import parse_time
 
 Filters = Mapping[str, list[str]]
 
@@ -74,3 +76,11 @@ def passes(record: ContainerRecord, filters: Filters) -> bool:
         if not found:
             return False
     return has_labels(record.config.labels or {}, filters)
+
+
+def read_moment(text: str) -> int:
+    """The value of an ``until`` filter, ns since the epoch: seconds, a duration ago, or RFC 3339. InvalidRequest."""
+    try:
+        return parse_time(text, time.time_ns())
+    except ValueError as error:
+        raise InvalidRequest(f"invalid filter 'until={text}': {error}") from error

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import fnmatch
 import logging
-import shutil
-import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from labdock.build import BaseImage
+from labdock.build.changes import apply_changes
+from labdock.build.solve import format_time
+from labdock.engine.conduits import read_in_thread, write_in_thread
 from labdock.engine.events import Events
-from labdock.engine.filters import has_labels
+from labdock.engine.filters import has_labels, read_moment
+from labdock.engine.image_views import Parts, inspected, matches, measured, summarised
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE
+from labdock.engine.transfers import Transfers
 from labdock.engine.views import read_time
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound
-from labdock.images import archive, bundled, references
+from labdock.errors import Conflict, InvalidRequest, LabdockError
+from labdock.images import archive, importing, platforms, references
 from labdock.images.bootstrap import Bootstrap
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.schema.ids import is_hex, short_id
+from labdock.schema.oci import ImageConfig, RuntimeConfig
 
 log = logging.getLogger("labdock.engine")
 
@@ -34,39 +34,46 @@ OnLine = Callable[[Wire], None]
 Filters = dict[str, list[str]]
 
 _FILTERS = frozenset({"dangling", "label", "label!", "before", "since", "until", "reference"})
+_PRUNE_FILTERS = frozenset({"dangling", "label", "label!", "until"})
+#: A pull that was cut may be tried again: what it left is spared by prune for so long. Seconds.
+_IDLE = 60.0
 
 
 class ImageService:
     """The image use cases. A *ref* is a name, an id or an unambiguous id prefix."""
 
     def __init__(
-        self, images: Images, ledger: Ledger, events: Events, bootstrap: Bootstrap, busybox: str | None, scratch: Path
+        self, images: Images, ledger: Ledger, events: Events, bootstrap: Bootstrap, transfers: Transfers
     ) -> None:
         self._images = images
         self._ledger = ledger
         self._events = events
         self._bootstrap = bootstrap
-        self._busybox = busybox
-        self._scratch = scratch
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        self._transfers = transfers
 
     def count(self) -> int:
         return len(self._images.list())
 
-    def layers_size(self) -> int:
-        """Bytes of all layer blobs, each counted once."""
-        return sum({layer.digest: layer.size for image in self._images.list() for layer in image.layers}.values())
+    def measure(self) -> Wire:
+        """Where the images' bytes are, for ``/system/df``. Blocks."""
+        return measured(self._images)
 
     # -- looking ----------------------------------------------------------------------------------
 
-    def list(self, all: bool, filters: Filters, digests: bool) -> builtins.list[Wire]:
-        """Newest first."""
+    def list(
+        self, all: bool, filters: Filters, digests: bool, *, shared: bool = False, manifests: bool = False
+    ) -> builtins.list[Wire]:
+        """Newest first. *shared*: how much of each is in other images too; *manifests*: what platforms are here."""
         for name in filters:
             if name not in _FILTERS:
                 raise InvalidRequest(f"invalid filter '{name}'")
-        patterns = filters.get("reference")
-        return [self._summarise(image, patterns) for image in self._images.list() if self._passes(image, filters)]
+        found = self._images.list()
+        parts = Parts(found) if shared else None
+        return [
+            summarised(image, filters.get("reference"), self._users(image), parts, manifests=manifests)
+            for image in found
+            if self._passes(image, filters)
+        ]
 
     def _passes(self, image: Image, filters: Filters) -> bool:
         if (wanted := filters.get("dangling")) and (not image.names) != (wanted[0].lower() in ("1", "true")):
@@ -74,8 +81,10 @@ class ImageService:
         if not has_labels(image.config.config.labels, filters):
             return False
         if (wanted := filters.get("reference")) and not any(
-            _matches(name, pattern) for name in image.names for pattern in wanted
+            matches(name, pattern) for name in image.names for pattern in wanted
         ):
+            return False
+        if (wanted := filters.get("until")) and not _is_older(image, wanted):
             return False
         if (wanted := filters.get("before")) and image.config.created >= self._images.get(wanted[0]).config.created:
             return False
@@ -86,46 +95,8 @@ class ImageService:
     def _users(self, image: Image) -> builtins.list[str]:
         return [record.id for record in self._ledger if record.image_id == image.id]
 
-    def _summarise(self, image: Image, patterns: builtins.list[str] | None) -> Wire:
-        """*patterns*: only the names that fit one of them are told (``docker images NAME``)."""
-        names = [n for n in image.names if not patterns or any(_matches(n, pattern) for pattern in patterns)]
-        return {
-            "Id": image.id,
-            "ParentId": "",
-            "RepoTags": [name.familiar for name in names],
-            "RepoDigests": [],
-            "Created": read_time(image.config.created) // 10**9,
-            "Size": image.size,
-            "SharedSize": -1,
-            "VirtualSize": image.size,
-            "Labels": dict(image.config.config.labels) or None,
-            "Containers": len(self._users(image)),
-        }
-
     def inspect(self, ref: str) -> Wire:
-        image = self._images.get(ref)
-        config = image.config
-        shown = {"Env": None, "Cmd": None, "Entrypoint": None, "Labels": None, "WorkingDir": "", "User": ""}
-        return {
-            "Id": image.id,
-            "RepoTags": [name.familiar for name in image.names],
-            "RepoDigests": [],
-            "Parent": "",
-            "Comment": "",
-            "Created": config.created,
-            "DockerVersion": "",
-            "Author": config.author,
-            "Config": {**shown, **msgspec.to_builtins(config.config)},
-            "Architecture": config.architecture,
-            "Variant": config.variant,
-            "Os": config.os,
-            "Size": image.size,
-            "VirtualSize": image.size,
-            "GraphDriver": {"Name": self._images.snapshotter.name, "Data": None},
-            "RootFS": {"Type": "layers", "Layers": list(config.rootfs.diff_ids)},
-            "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
-            "Descriptor": msgspec.to_builtins(image.manifest),
-        }
+        return inspected(self._images.get(ref), self._images.snapshotter.name)
 
     def history(self, ref: str) -> builtins.list[Wire]:
         return [
@@ -176,48 +147,58 @@ class ImageService:
         return shown
 
     async def prune(self, filters: Filters) -> Wire:
-        """Untagged images; with ``dangling=false`` all that no container uses."""
+        """Untagged images; with ``dangling=false`` all that no container uses. Filters: until, label, label!."""
+        for name in filters:
+            if name not in _PRUNE_FILTERS:
+                raise InvalidRequest(f"invalid filter '{name}'")
         everything = (filters.get("dangling") or ["true"])[0].lower() in ("0", "false")
-        pruned = await asyncio.to_thread(self._images.prune, everything=everything, in_use=self._in_use())
-        return {"ImagesDeleted": self._tell_removed(pruned.actions) or None, "SpaceReclaimed": pruned.size}
-
-    async def pull(self, name: str, tag: str, platform: str | None, on_event: OnLine) -> None:
-        """An image from elsewhere. For now: the bundled busybox, and what is here already."""
-        wanted = references.join(name, tag)
-        image = await self.find(str(wanted))
-        if image is None:
-            raise self._unknown(wanted)
-        on_event({"status": f"Pulling from {wanted.name.partition('/')[2]}", "id": wanted.tag or wanted.digest})
-        on_event({"status": f"Digest: {image.manifest.digest}"})
-        on_event({"status": f"Status: Image is up to date for {wanted.familiar}"})
-        self._events.emit("image", "pull", wanted.familiar, {"name": wanted.familiar_name})
-
-    @staticmethod
-    def _unknown(wanted: references.Reference) -> NotFound:
-        return NotFound(
-            f"pull access denied for {wanted.familiar_name}, repository does not exist or may require "
-            f"'docker login': this engine can't reach registries yet",
-            hint="busybox is bundled; `labdock images bootstrap debian:bookworm` makes a Debian base; "
-            "`labdock load` takes an archive",
+        rest = {name: values for name, values in filters.items() if name != "dangling"}
+        for value in rest.get("until", ()):
+            read_moment(value)
+        pruned = await asyncio.to_thread(
+            self._images.prune,
+            everything=everything,
+            in_use=self._in_use(),
+            passes=lambda image: self._passes(image, rest),
         )
+        freed = await asyncio.to_thread(self._images.content.forget_kept, _IDLE)
+        return {"ImagesDeleted": self._tell_removed(pruned.actions) or None, "SpaceReclaimed": pruned.size + freed}
 
-    async def find(self, name: str) -> Image | None:
-        """The image *name*, from here or from what is bundled; None when there is none."""
-        try:
-            return self._images.get(name)
-        except NoSuchImage:
-            pass
-        if references.parse(name).familiar != bundled.NAME or self._busybox is None:
-            return None
-        return await asyncio.to_thread(bundled.ensure_busybox, self._images, Path(self._busybox))
+    # -- from and to elsewhere --------------------------------------------------------------------
 
-    async def resolve(self, name: str, platform: str | None, *, pull: bool) -> BaseImage:
-        """For FROM and COPY --from: the build room's Puller."""
-        image = await self.find(name)
-        if image is None:
-            raise self._unknown(references.parse(name))
-        snapshot = await asyncio.to_thread(self._images.unpack, image)
-        return BaseImage(id=image.id, config=image.config, snapshot=snapshot)
+    async def pull(self, name: str, tag: str, platform: str | None, auth: str, on_event: OnLine) -> None:
+        """See :meth:`Transfers.pull`."""
+        await self._transfers.pull(name, tag, platform, auth, on_event)
+
+    async def push(self, name: str, tag: str, auth: str, on_event: OnLine) -> None:
+        """See :meth:`Transfers.push`."""
+        await self._transfers.push(name, tag, auth, on_event)
+
+    async def import_tar(
+        self,
+        chunks: AsyncIterator[bytes],
+        name: str,
+        message: str,
+        changes: builtins.list[str],
+        platform: str | None,
+        on_event: OnLine,
+    ) -> None:
+        """``docker import -``: an image of one layer from a tar. Raises InvalidRequest, Corrupt."""
+        wanted = platforms.parse(platform) if platform else platforms.native()
+        bare = ImageConfig(
+            created=format_time(time.time_ns()),
+            architecture=wanted.architecture,
+            os=wanted.os,
+            variant=wanted.variant,
+            config=RuntimeConfig(),
+        )
+        config = apply_changes(bare, changes)
+        names = (str(references.join(name)),) if name else ()
+        image = await read_in_thread(
+            chunks, lambda source: importing.import_tar(self._images, source, config, message, names)
+        )
+        on_event({"status": image.id})
+        self._events.emit("image", "import", image.id, {"name": references.parse(name).familiar if name else image.id})
 
     async def collect(self, others: set[str]) -> None:
         """Free what a killed process left: blobs and snapshots that no image, lease and none of *others* needs."""
@@ -234,15 +215,11 @@ class ImageService:
         def tell(line: Wire) -> None:
             loop.call_soon_threadsafe(on_event, line)
 
-        with tempfile.TemporaryFile(dir=self._scratch) as file:
-            async for chunk in chunks:
-                await asyncio.to_thread(file.write, chunk)
-            file.seek(0)
-            try:
-                loaded = await asyncio.to_thread(archive.load, self._images, file, tell)
-            except LabdockError as error:
-                on_event({"error": str(error), "errorDetail": {"message": str(error)}})
-                return
+        try:
+            loaded = await read_in_thread(chunks, lambda source: archive.load(self._images, source, tell))
+        except LabdockError as error:
+            on_event({"error": str(error), "errorDetail": {"message": str(error)}})
+            return
         for image in loaded:
             self._events.emit("image", "load", image.id, {"name": image.names[0].familiar if image.names else image.id})
 
@@ -250,14 +227,7 @@ class ImageService:
         """``docker save``. Raises NoSuchImage before the first byte."""
         for ref in refs:
             self._images.get(ref)
-        return self._saved(refs)
-
-    async def _saved(self, refs: builtins.list[str]) -> AsyncIterator[bytes]:
-        with tempfile.TemporaryFile(dir=self._scratch) as file:
-            await asyncio.to_thread(archive.save, self._images, refs, file)
-            file.seek(0)
-            while chunk := await asyncio.to_thread(file.read, 1 << 20):
-                yield chunk
+        return write_in_thread(lambda out: archive.save(self._images, refs, out))
 
     async def bootstrap(self, name: str, on_event: OnLine) -> None:
         """Make a base image from the distribution's packages; progress as status lines."""
@@ -274,6 +244,6 @@ class ImageService:
         self._events.emit("image", "import", image.id, {"name": wanted.familiar})
 
 
-def _matches(name: references.Reference, pattern: str) -> bool:
-    """The ``reference`` filter: a shell pattern over the familiar name, with or without its tag."""
-    return any(fnmatch.fnmatchcase(text, pattern) for text in (name.familiar, name.familiar_name))
+def _is_older(image: Image, moments: builtins.list[str]) -> bool:
+    """Whether *image* was made before each of *moments*."""
+    return all(read_time(image.config.created) < read_moment(text) for text in moments)

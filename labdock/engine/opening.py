@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,21 +13,27 @@ from labdock.engine.builds import Builds
 from labdock.engine.containers import Containers, Rooms
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
+from labdock.engine.holdings import ImageHoldings
 from labdock.engine.images import ImageService
 from labdock.engine.ledger import Ledger
 from labdock.engine.networks import NetworkService
 from labdock.engine.recovery import recover
+from labdock.engine.registries import Registries
+from labdock.engine.serving import RegistryService
 from labdock.engine.stage import Machine, Stage
 from labdock.engine.steps import StepRunner
 from labdock.engine.supervisor import Supervisor
 from labdock.engine.system import System
+from labdock.engine.transfers import Transfers
 from labdock.engine.volumes import Volumes
 from labdock.errors import HostUnfit
 from labdock.host.plan import Plan
+from labdock.images import bundles
 from labdock.images.bootstrap import Bootstrap
 from labdock.images.store import Images
 from labdock.network import Outside
 from labdock.network.networks import Networks
+from labdock.registry import settings
 from labdock.runtime.drivers.crun import CrunDriver
 from labdock.schema.ids import new_id
 from labdock.schema.paths import Paths
@@ -61,7 +70,13 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     supervisor = Supervisor(database, intents, ledger, driver, stage, events)
     bootstrap = Bootstrap(images, paths.data / "bases", plan.tools.get("mmdebstrap", "mmdebstrap"))
     busybox = plan.tools.get("busybox")
-    image_service = ImageService(images, ledger, events, bootstrap, busybox, paths.data / "scratch")
+    scratch = paths.data / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    registries = Registries(outside.dial, settings.read(os.environ))
+    offline = bundles.Bundles(bundles.read_paths(os.environ))
+    transfers = Transfers(images, events, registries, offline, busybox, scratch)
+    image_service = ImageService(images, ledger, events, bootstrap, transfers)
     rooms = Rooms(
         database=database,
         intents=intents,
@@ -71,7 +86,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         driver=driver,
         snapshotter=snapshotter,
         images=images,
-        find_image=image_service.find,
+        find_image=transfers.find,
         volumes=volumes,
         folder=paths.data / "containers",
         controllers=plan.controllers,
@@ -80,20 +95,44 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
-    builds = Builds(database, images, image_service, snapshotter, content, runner, events, paths.data / "builds")
+    builds = Builds(database, images, transfers, snapshotter, content, runner, events, paths.data / "builds")
+    holdings = hold_images(database, images, ledger, events, builds)
+    registry = RegistryService(database, outside, holdings, supervisor.spawn)
+    await registry.restore()
     supervisor.spawn(image_service.collect(builds.roots()), "collecting what nothing needs")
     return Engine(
         containers=containers,
         execs=Execs(ledger, driver, stage, supervisor),
         images=image_service,
+        registries=registries,
         builds=builds,
         networks=NetworkService(networks, ledger),
         volumes=volumes,
         system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter),
         events=events,
+        registry=registry,
         _supervisor=supervisor,
         _database=database,
         _close_networks=networks.close,
+    )
+
+
+def hold_images(database: Database, images: Images, ledger: Ledger, events: Events, builds: Builds) -> ImageHoldings:
+    """The engine's images as its registry has them; what the registry changes is told as an event."""
+    loop = asyncio.get_running_loop()
+
+    def emit(action: str, subject: str, name: str) -> None:
+        loop.call_soon_threadsafe(events.emit, "image", action, subject, {"name": name})
+
+    def untag(name: str) -> None:
+        in_use: dict[str, list[str]] = {}
+        for record in ledger:
+            in_use.setdefault(record.image_id, []).append(record.id)
+        for kind, text in images.remove(name, force=True, in_use=in_use):
+            emit("untag" if kind == "Untagged" else "delete", text, text)
+
+    return ImageHoldings(
+        database, images, untag=untag, tell=lambda image, name: emit("tag", image, name), others=builds.roots
     )
 
 

@@ -7,13 +7,15 @@ import dataclasses
 import os
 import platform
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import labdock
 from labdock.engine.images import ImageService
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
-from labdock.engine.views import show_time
+from labdock.engine.records import ContainerRecord
+from labdock.engine.views import show_time, summarise
 from labdock.engine.volumes import Volumes
 from labdock.host.plan import Plan
 from labdock.schema.paths import Paths
@@ -157,24 +159,26 @@ class System:
             "Warnings": list(plan.notices),
         }  # fmt: skip
 
-    async def df(self) -> Wire:
-        """``GET /system/df``; sizes are measured on the disk, in worker threads."""
-        volumes = await asyncio.to_thread(self._volumes.measure)
-        sizes = await asyncio.to_thread(lambda: {r.id: self._snapshotter.usage(r.id).size for r in self._ledger})
-        from labdock.engine.views import summarise
+    async def df(self, kinds: frozenset[str] = frozenset()) -> Wire:
+        """``GET /system/df``; sizes are measured on the disk, in worker threads. *kinds*: what of it (none: all)."""
+        found: Wire = {}
+        if not kinds or "image" in kinds:
+            found |= await asyncio.to_thread(self._images.measure)
+            found["Images"] = self._images.list(True, {}, False, shared=True)
+        if not kinds or "container" in kinds:
+            found["Containers"] = await asyncio.to_thread(self._measure, tuple(self._ledger))
+        if not kinds or "volume" in kinds:
+            found["Volumes"] = await asyncio.to_thread(self._volumes.measure)
+        if not kinds or "build-cache" in kinds:
+            found |= {"BuildCache": [], "BuilderSize": 0}
+        return found
 
-        containers = [
-            summarise(record, volumes=str(self._volumes.folder)) | {"SizeRw": sizes.get(record.id, 0)}
-            for record in self._ledger
+    def _measure(self, records: Sequence[ContainerRecord]) -> list[Wire]:
+        return [
+            summarise(record, volumes=str(self._volumes.folder)) | {"SizeRw": self._snapshotter.usage(record.id).size}
+            for record in records
+            if self._snapshotter.has(record.id)
         ]
-        return {
-            "LayersSize": self._images.layers_size(),
-            "Images": self._images.list(True, {}, False),
-            "Containers": containers,
-            "Volumes": volumes,
-            "BuildCache": [],
-            "BuilderSize": 0,
-        }
 
     def doctor(self) -> Wire:
         """The Plan with each probe, for ``labdock doctor`` against a running engine."""

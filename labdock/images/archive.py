@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import msgspec
 
@@ -21,10 +20,12 @@ from labdock.images.image import Image
 from labdock.images.store import FULL_NAME, MOST_JSON, Images, parse_config
 from labdock.schema import oci
 from labdock.schema.oci import Descriptor, Index, Manifest
-from labdock.store.content import ContentStore
+from labdock.store.content import ContentStore, Ingest, translate, write_all
 from labdock.store.layers import headers
 from labdock.store.layers.compression import Compression, Plain, detect
+from labdock.store.layers.hashing import Sha256
 from labdock.store.layers.headers import BLOCK, Entry
+from labdock.store.layers.pack import Sink
 from labdock.store.layers.reader import Reader, Source
 from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer
@@ -106,13 +107,23 @@ def _take(content: ContentStore, stream: Source, archive: _Archive, hold: Hold) 
             archive.links[path] = posixpath.normpath(posixpath.join(base, target))
         elif entry.type == headers.FILE:
             with content.ingest(f"load-{id(archive)}-{path}") as ingest:
-                while piece := reader.take():
-                    ingest.write(piece)
-                digest = f"sha256:{ingest.hexdigest}"
+                digest = _ingest(reader, ingest)
                 hold.add(digest)
                 if not content.has(digest):
-                    archive.new.add(ingest.commit())
+                    archive.new.add(ingest.commit_hashed(digest))
             archive.files[path] = digest
+
+
+def _ingest(reader: Reader, ingest: Ingest) -> str:
+    """Write the current entry's data; gives its digest."""
+    with Sha256() as hasher:
+        try:
+            while piece := reader.take():
+                hasher.update(piece)
+                write_all(ingest.file.fileno(), piece)
+        except OSError as error:
+            raise translate(error, "writing a file of the archive") from error
+        return f"sha256:{hasher.hexdigest()}"
 
 
 def _read(
@@ -131,7 +142,7 @@ def _load_docker(images: Images, archive: _Archive) -> list[_Loaded]:
     for entry in entries:
         digests = [archive.find(layer) for layer in entry.layers]
         names = entry.repo_tags or ()
-        found.append((_adopt(images, archive.find(entry.config), digests, names), names))
+        found.append((_adopt(images, archive.new, archive.find(entry.config), digests, names), names))
     return found
 
 
@@ -147,7 +158,7 @@ def _load_layout(images: Images, archive: _Archive) -> list[_Loaded]:
         config = archive.find(_blob(manifest.config.digest))
         layers = [archive.find(_blob(layer.digest)) for layer in manifest.layers]
         names = (name,) if _is_name(name) else ()
-        found.append((_adopt(images, config, layers, names), names))
+        found.append((_adopt(images, archive.new, config, layers, names), names))
     return found
 
 
@@ -168,7 +179,9 @@ def _resolve(content: ContentStore, archive: _Archive, descriptor: Descriptor, d
     return _resolve(content, archive, here[0], depth + 1)
 
 
-def _adopt(images: Images, config: str, digests: Sequence[str], names: Sequence[str]) -> Image:
+def _adopt(
+    images: Images, verified: Collection[str], config: str, digests: Sequence[str], names: Sequence[str]
+) -> Image:
     data = images.content.read(config, MOST_JSON)
     diff_ids = parse_config(data).rootfs.diff_ids
     if len(diff_ids) != len(digests):
@@ -182,7 +195,7 @@ def _adopt(images: Images, config: str, digests: Sequence[str], names: Sequence[
         if kind is Compression.NONE and digest != diff_id:
             raise Corrupt(f"the layer {digest} is not the {diff_id} of the image's config")
         layers.append(Layer(_TYPES[kind], digest, images.content.size(digest), diff_id))
-    images.unpack_layers(layers)
+    images.unpacker.unpack(layers, verified)
     return images.adopt(data, layers, names)
 
 
@@ -199,7 +212,7 @@ def _is_name(text: str) -> bool:
     return ":" in text or "/" in text
 
 
-def save(images: Images, refs: Sequence[str], out: BinaryIO) -> None:
+def save(images: Images, refs: Sequence[str], out: Sink) -> None:
     """Write the images *refs* to *out*. The same images give the same bytes. Blocking; for worker threads.
 
     An image asked for by name has that name in the archive; by id, none. Raises NoSuchImage before the first byte.
@@ -244,7 +257,7 @@ def _spellings(name: references.Reference) -> set[str]:
     return spellings
 
 
-def _write_blob(content: ContentStore, digest: str, out: BinaryIO) -> None:
+def _write_blob(content: ContentStore, digest: str, out: Sink) -> None:
     size = content.size(digest)
     out.write(headers.encode(Entry(_blob(digest).encode(), size=size)))
     hasher = hashlib.sha256()

@@ -11,7 +11,10 @@ from labdock.schema.oci import Descriptor, ImageConfig
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Kept by image id. ``sizes``: bytes of each layer's plain tar, bottom first; ``time_ns`` when it came."""
+    """Kept by image id. ``sizes``: bytes of each layer's plain tar, bottom first; ``time_ns`` when it came.
+
+    ``foreign``: the manifest came with the image, so its bytes and those of the layers are to stay as they are.
+    """
 
     id: str
     manifest: Descriptor
@@ -20,6 +23,7 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     chain_ids: tuple[str, ...]
     sizes: tuple[int, ...]
     time_ns: int
+    foreign: bool = False
 
 
 class NameRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,9 +33,32 @@ class NameRecord(msgspec.Struct, frozen=True, kw_only=True):
     time_ns: int
 
 
+class DigestRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Kept by ``NAME@DIGEST``: the image that a repository has under a digest, and the manifests that say so."""
+
+    image: str
+    blobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The manifest that an image came with, its blob here already.
+
+    ``repository``: where from, as ``NAME@DIGEST`` (None: from an archive), with the digests of the ``manifests`` (an
+    index and what it led to) that are kept for that.
+    """
+
+    manifest: Descriptor
+    repository: Reference | None = None
+    manifests: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that is here. ``size``: bytes of all its plain layers; ``names`` sorted."""
+    """An image that is here. ``size``: bytes of all its plain layers; ``names`` and ``digests`` sorted.
+
+    ``digests``: as ``NAME@DIGEST``, what repositories are known to have it as. ``foreign``: see ImageRecord.
+    """
 
     id: str
     config: ImageConfig
@@ -40,10 +67,17 @@ class Image:
     chain_ids: tuple[str, ...]
     sizes: tuple[int, ...]
     names: tuple[Reference, ...]
+    digests: tuple[Reference, ...] = ()
+    foreign: bool = False
 
     @property
     def size(self) -> int:
         return sum(self.sizes)
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """Digests of its manifest, config and layers."""
+        return (self.manifest.digest, self.id, *(layer.digest for layer in self.layers))
 
     @property
     def top(self) -> str | None:

@@ -8,30 +8,29 @@ has written its record and names, after its blobs and its unpacked layers were t
 from __future__ import annotations
 
 import builtins
-import contextlib
 import hashlib
-import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from labdock.errors import Conflict, Corrupt, InvalidRequest, NoSuchImage, NotFound
 from labdock.images import references
-from labdock.images.image import HistoryEntry, Image, ImageRecord, NameRecord, Pruned
+from labdock.images.image import DigestRecord, HistoryEntry, Image, ImageRecord, NameRecord, Origin, Pruned
+from labdock.images.manifests import MOST_JSON as MOST_JSON
+from labdock.images.manifests import decode
 from labdock.images.references import Reference
+from labdock.images.unpacking import Unpacker
 from labdock.schema import oci
 from labdock.schema.ids import is_digest, is_hex, short_id
 from labdock.schema.oci import Descriptor, ImageConfig, Index, Manifest, RootFS
 from labdock.store.content import ContentStore
 from labdock.store.layers.compression import Plain
-from labdock.store.leases import Collected, Leases
+from labdock.store.leases import Collected, Hold, Leases
 from labdock.store.metadata import Database
 from labdock.store.snapshots import Layer, Snapshotter
 
-#: Configs and manifests are read into memory; larger ones are refused.
-MOST_JSON = 8 << 20
 FULL_NAME = "io.containerd.image.name"
 Action = tuple[str, str]
 
@@ -46,8 +45,17 @@ class Images:
         self._db = db
         self._records = db.records("images", ImageRecord)
         self._names = db.records("image-names", NameRecord)
+        self._digests = db.records("image-digests", DigestRecord)
+        #: By diff id: the blob that a plain layer was once compressed to for a registry.
+        self.compressed = db.records("compressed-layers", Descriptor)
+        self.unpacker = Unpacker(content, snapshotter, leases)
         self._configs: dict[str, ImageConfig] = {}
-        self._unpacking = threading.Lock()
+        # Who writes a record holds a lease on all it names, so under this lock a blob has a root, a lease or no need.
+        self._settling = threading.Lock()
+        #: Each gives digests that something else than an image needs (manifests that a registry holds).
+        self.keepers: list[Callable[[], Iterable[str]]] = []
+        #: Called when images are pruned, to let go of what keepers keep without a name.
+        self.sweepers: list[Callable[[], None]] = []
 
     # Finding
 
@@ -84,6 +92,9 @@ class Images:
 
     def _find_name(self, reference: Reference) -> ImageRecord | None:
         if reference.digest:
+            known = self._digests.get(f"{reference.name}@{reference.digest}")
+            if known is not None:
+                return self._records.get(known.image)
             for record in self._records.all():
                 if reference.digest in (record.manifest.digest, record.id):
                     return record
@@ -93,13 +104,19 @@ class Images:
 
     def list(self) -> tuple[Image, ...]:
         """Every image, the newest first."""
-        names = self._names_by_image()
-        images = [self._image(record, names.get(record.id, ())) for record in self._records.all()]
+        names, digests = self._names_by_image(), self._digests_by_image()
+        images = [
+            self._image(record, names.get(record.id, ()), digests.get(record.id, ())) for record in self._records.all()
+        ]
         return tuple(sorted(images, key=lambda image: (image.config.created, image.id), reverse=True))
 
-    def _image(self, record: ImageRecord, names: Iterable[str] | None = None) -> Image:
+    def _image(
+        self, record: ImageRecord, names: Iterable[str] | None = None, digests: Iterable[str] | None = None
+    ) -> Image:
         if names is None:
             names = self._names_by_image().get(record.id, ())
+        if digests is None:
+            digests = self._digests_by_image().get(record.id, ())
         return Image(
             record.id,
             self._config(record),
@@ -108,6 +125,8 @@ class Images:
             record.chain_ids,
             record.sizes,
             tuple(references.parse(name) for name in sorted(names)),
+            tuple(references.parse(name) for name in sorted(digests)),
+            record.foreign,
         )
 
     def _config(self, record: ImageRecord) -> ImageConfig:
@@ -120,6 +139,12 @@ class Images:
     def _names_by_image(self) -> dict[str, builtins.list[str]]:
         found: dict[str, builtins.list[str]] = {}
         for name, record in self._names.items():
+            found.setdefault(record.image, []).append(name)
+        return found
+
+    def _digests_by_image(self) -> dict[str, builtins.list[str]]:
+        found: dict[str, builtins.list[str]] = {}
+        for name, record in self._digests.items():
             found.setdefault(record.image, []).append(name)
         return found
 
@@ -149,8 +174,19 @@ class Images:
         config = msgspec.structs.replace(config, rootfs=RootFS(diff_ids=diff_ids))
         return self.adopt(msgspec.json.encode(config), layers, names)
 
-    def adopt(self, config: bytes, layers: Sequence[Layer], names: Sequence[str]) -> Image:
-        """As assemble, with the config's own bytes, which decide the id. Corrupt when they don't fit the layers."""
+    def adopt(
+        self,
+        config: bytes,
+        layers: Sequence[Layer],
+        names: Sequence[str],
+        origin: Origin | None = None,
+        sizes: Mapping[str, int] | None = None,
+    ) -> Image:
+        """As assemble, with the config's own bytes, which decide the id. Corrupt when they don't fit the layers.
+
+        *origin*: the manifest that it came with, instead of one made here. *sizes*: plain bytes by diff id, as far as
+        they are known; what is missing is looked up, or read from the layer.
+        """
         parsed = parse_config(config)
         diff_ids = tuple(layer.diff_id for layer in layers)
         if parsed.rootfs.diff_ids != diff_ids:
@@ -159,36 +195,52 @@ class Images:
             )
         targets = [references.parse(name) for name in names]
         descriptors = tuple(Descriptor(media_type=x.media_type, digest=x.digest, size=x.size) for x in layers)
-        with self.leases.hold(*(x.digest for x in layers), *oci.chain_ids(diff_ids)) as hold:
+        chain_ids = oci.chain_ids(diff_ids)
+        known = {**self._known_sizes(), **{x.diff_id: x.size for x in layers if x.digest == x.diff_id}, **(sizes or {})}
+        with self.leases.hold(*(x.digest for x in layers), *chain_ids) as hold:
             digest = _digest(config)
             hold.add(digest)
             self.content.write(config)
             described = Descriptor(media_type=oci.CONFIG, digest=digest, size=len(config))
-            manifest = msgspec.json.encode(Manifest(config=described, layers=descriptors))
-            hold.add(_digest(manifest))
-            self.content.write(manifest)
+            manifest = origin.manifest if origin else self._write_manifest(described, descriptors, hold)
+            hold.add(manifest.digest, *(origin.manifests if origin else ()))
             record = ImageRecord(
                 id=digest,
-                manifest=Descriptor(media_type=oci.MANIFEST, digest=_digest(manifest), size=len(manifest)),
+                manifest=manifest,
                 config=described,
                 layers=descriptors,
-                chain_ids=oci.chain_ids(diff_ids),
-                sizes=tuple(self._plain_size(layer) for layer in layers),
+                chain_ids=chain_ids,
+                sizes=tuple(known[x.diff_id] if x.diff_id in known else self._plain_size(x) for x in layers),
                 time_ns=time.time_ns(),
+                foreign=origin is not None,
             )
-            with self._db.transaction():
+            with self._settling, self._db.transaction():
                 # An image that is here keeps the manifest it came with, so that its digest stays what it was.
                 record = self._records.get(digest) or record
                 self._records.put(digest, record)
+                if origin and origin.repository:
+                    self._put_digest(origin.repository, digest, origin.manifests)
                 for target in targets:
                     self._put_name(target, digest)
         self._configs[digest] = parsed
         self._mirror()
         return self._image(record)
 
+    def _write_manifest(self, config: Descriptor, layers: tuple[Descriptor, ...], hold: Hold) -> Descriptor:
+        manifest = msgspec.json.encode(Manifest(config=config, layers=layers))
+        hold.add(_digest(manifest))
+        self.content.write(manifest)
+        return Descriptor(media_type=oci.MANIFEST, digest=_digest(manifest), size=len(manifest))
+
+    def _known_sizes(self) -> dict[str, int]:
+        """Plain bytes of the layers that images here have, by diff id."""
+        return {
+            diff_id: size
+            for record in self._records.all()
+            for diff_id, size in zip(self._config(record).rootfs.diff_ids, record.sizes, strict=True)
+        }
+
     def _plain_size(self, layer: Layer) -> int:
-        if layer.digest == layer.diff_id:
-            return layer.size
         size = 0
         with self.content.open(layer.digest) as file:
             plain = Plain(file)
@@ -197,28 +249,8 @@ class Images:
         return size
 
     def commit_layer(self, key: str, parent: str | None) -> tuple[Layer, str]:
-        """Make a layer of what the active snapshot *key* changed on the chain id *parent*, and its chain id.
-
-        The snapshot is committed under the chain id (or dropped, when there is such a one); *key* is gone.
-        """
-        with self.content.ingest(f"layer-{key}-{os.urandom(4).hex()}") as ingest:
-            diff_id = self.snapshotter.diff(key, ingest.file)
-            ingest.commit_hashed(diff_id)
-            size = ingest.tell()
-        chain_id = chain(parent, diff_id)
-        self._settle(key, chain_id)
-        return Layer(oci.LAYER_TAR, diff_id, size, diff_id), chain_id
-
-    def _settle(self, key: str, chain_id: str) -> None:
-        if not self.snapshotter.has(chain_id):
-            try:
-                self.snapshotter.commit(chain_id, key)
-                return
-            except Conflict:
-                # Made by another meanwhile: the same chain id is the same tree.
-                if not self.snapshotter.has(chain_id):
-                    raise
-        self.snapshotter.remove(key)
+        """See :meth:`Unpacker.make_layer`."""
+        return self.unpacker.make_layer(key, parent)
 
     def unpack(self, image: Image) -> str | None:
         """See that the snapshots of *image*'s layers are there; the topmost one's key. None when it has no layer."""
@@ -230,32 +262,9 @@ class Images:
             self.unpack_layers(layers)
         return image.top
 
-    def unpack_layers(self, layers: Sequence[Layer]) -> None:
-        """Unpack *layers*, bottom first, where their chain ids are no snapshots yet. Blocking; for worker threads.
-
-        Raises Corrupt when a layer is not its diff id or can't be taken.
-        """
-        parent: str | None = None
-        chain_ids = oci.chain_ids(tuple(layer.diff_id for layer in layers))
-        with self._unpacking, self.leases.hold(*chain_ids):
-            for layer, chain_id in zip(layers, chain_ids, strict=True):
-                if not self.snapshotter.has(chain_id):
-                    self._unpack_one(layer, chain_id, parent)
-                parent = chain_id
-
-    def _unpack_one(self, layer: Layer, chain_id: str, parent: str | None) -> None:
-        key = f"unpack-{os.urandom(8).hex()}"
-        self.snapshotter.prepare(key, parent)
-        try:
-            with self.content.open(layer.digest) as file:
-                found = self.snapshotter.apply(key, Plain(file))  # type: ignore[arg-type]
-            if found != layer.diff_id:
-                raise Corrupt(f"the layer {layer.digest} unpacks to {found}; its image says {layer.diff_id}")
-            self._settle(key, chain_id)
-        except BaseException:
-            with contextlib.suppress(NotFound, Conflict):
-                self.snapshotter.remove(key)
-            raise
+    def unpack_layers(self, layers: Sequence[Layer]) -> Mapping[str, int]:
+        """See :meth:`Unpacker.unpack`."""
+        return self.unpacker.unpack(layers)
 
     # Naming and removing
 
@@ -267,6 +276,29 @@ class Images:
             self._put_name(target, record.id)
         self._mirror()
         return target
+
+    def note_digest(self, image: str, repository: Reference, manifests: Sequence[str]) -> None:
+        """Write down that a repository has *image* as *repository* (``NAME@DIGEST``); *manifests* are kept for that."""
+        with self._settling, self._db.transaction():
+            if self._records.get(image) is not None:
+                self._put_digest(repository, image, manifests)
+
+    def name(self, image: str, names: Sequence[str], origin: Origin) -> Image:
+        """Give *image*, which is here, *names*, and the repository of *origin*. Raises NoSuchImage."""
+        with self._settling, self._db.transaction():
+            record = self._records.get(image)
+            if record is None:
+                raise NoSuchImage(image)
+            if origin.repository:
+                self._put_digest(origin.repository, image, origin.manifests)
+            for target in names:
+                self._put_name(references.parse(target), image)
+        self._mirror()
+        return self._image(record)
+
+    def _put_digest(self, repository: Reference, image: str, manifests: Sequence[str]) -> None:
+        name = f"{repository.name}@{repository.digest}"
+        self._digests.put(name, DigestRecord(image=image, blobs=tuple(manifests)))
 
     def _put_name(self, target: Reference, image: str) -> None:
         self._names.put(str(target), NameRecord(image=image, time_ns=time.time_ns()))
@@ -281,6 +313,10 @@ class Images:
         names = self._names_by_image().get(record.id, [])
         users = in_use.get(record.id, ())
         short = short_id(record.id)
+        if reference is not None and reference.digest and (names or users):
+            known = f"{reference.name}@{reference.digest}"
+            if self._digests.get(known) is not None:
+                return self._untag([], [known])
         if reference is not None and not reference.digest:
             name = str(reference)
             if names == [name] and users and not force:
@@ -305,42 +341,75 @@ class Images:
                 return self._untag(names)
         return self._untag(names) + self._delete(record)
 
-    def _untag(self, names: Sequence[str]) -> builtins.list[Action]:
+    def _untag(self, names: Sequence[str], digests: Sequence[str] = ()) -> builtins.list[Action]:
+        """Forget *names* and *digests*; with the last name of a repository its digests of that image go too."""
+        gone = [*names, *digests]
         with self._db.transaction():
             for name in names:
+                record = self._names.get(name)
                 self._names.delete(name)
+                if record is None:
+                    continue
+                repository = references.parse(name).name
+                if not any(
+                    references.parse(x).name == repository for x in self._names_by_image().get(record.image, ())
+                ):
+                    known = self._digests_by_image().get(record.image, ())
+                    gone += [x for x in known if x.startswith(f"{repository}@")]
+            for name in gone[len(names) :]:
+                self._digests.delete(name)
         self._mirror()
-        return [("Untagged", references.parse(name).familiar) for name in names]
+        return [("Untagged", references.parse(name).familiar) for name in gone]
 
     def _delete(self, record: ImageRecord) -> builtins.list[Action]:
         """Forget the image, then free what only it had. A kill in between leaves garbage that collect removes."""
-        self._records.delete(record.id)
-        self._configs.pop(record.id, None)
-        self._mirror()
-        roots = self.roots() | self.leases.held()
-        actions = [("Deleted", record.id)]
+        with self._settling:
+            digests = self._digests_by_image().get(record.id, [])
+            spare = [blob for name in digests if (x := self._digests.get(name)) for blob in x.blobs]
+            with self._db.transaction():
+                self._records.delete(record.id)
+                for name in digests:
+                    self._digests.delete(name)
+            self._configs.pop(record.id, None)
+            self._mirror()
+            roots = self.roots()
+            actions = [("Deleted", record.id), *self._delete_snapshots(record, roots)]
+            for digest in (record.manifest.digest, record.id, *spare, *(layer.digest for layer in record.layers)):
+                if digest not in roots:
+                    self.leases.free(digest)
+                    self.compressed.delete(digest)
+        return actions
+
+    def _delete_snapshots(self, record: ImageRecord, roots: set[str]) -> builtins.list[Action]:
+        actions = []
         for chain_id in reversed(record.chain_ids):
             if chain_id in roots:
                 break
             try:
-                self.snapshotter.remove(chain_id)
+                if not self.leases.free_snapshot(chain_id):
+                    break
             except Conflict:
                 # A container or a build's cache stands on it.
                 break
             except NotFound:
                 continue
             actions.append(("Deleted", chain_id))
-        for digest in (record.manifest.digest, record.id, *(layer.digest for layer in record.layers)):
-            if digest not in roots:
-                self.content.delete(digest)
         return actions
 
-    def prune(self, *, everything: bool, in_use: Mapping[str, Sequence[str]]) -> Pruned:
-        """Remove images that have no name (*everything*: or no container), and what nothing refers to."""
+    def prune(
+        self,
+        *,
+        everything: bool,
+        in_use: Mapping[str, Sequence[str]],
+        passes: Callable[[Image], bool] = lambda image: True,
+    ) -> Pruned:
+        """Remove images that have no name (*everything*: or no container) and that *passes* takes."""
         actions: builtins.list[Action] = []
         before = sum(size for _, size in self.content.walk())
+        for sweep in self.sweepers:
+            sweep()
         for image in self.list():
-            if image.id in in_use or (image.names and not everything):
+            if image.id in in_use or (image.names and not everything) or not passes(image):
                 continue
             actions += self._untag([str(name) for name in image.names])
             record = self._records.get(image.id)
@@ -350,15 +419,24 @@ class Images:
         return Pruned(tuple(actions), before - after)
 
     def roots(self) -> set[str]:
-        """Digests and chain ids that the images need."""
+        """Digests and chain ids that the images need, and what the keepers name."""
         found: set[str] = set()
         for record in self._records.all():
             found.update((record.id, record.manifest.digest), record.chain_ids, (x.digest for x in record.layers))
+        for keeper in self.keepers:
+            found.update(keeper())
         return found
 
     def collect(self, others: Iterable[str] = ()) -> Collected:
         """Remove the blobs and committed snapshots that no image, no lease and none of *others* needs."""
-        return self.leases.collect(self.roots().union(others))
+        with self._settling:
+            return self.leases.collect(self.roots().union(others))
+
+    def free(self, digests: Iterable[str], others: Iterable[str] = ()) -> builtins.list[str]:
+        """Delete those blobs of *digests* that no image, keeper, lease or one of *others* needs; gives the deleted."""
+        with self._settling:
+            needed = self.roots().union(others)
+            return [digest for digest in digests if digest not in needed and self.leases.free(digest)]
 
     def _mirror(self) -> None:
         """Write index.json from the records."""
@@ -376,7 +454,7 @@ class Images:
 def parse_config(data: bytes) -> ImageConfig:
     """The image config in *data*. Raises Corrupt."""
     try:
-        config = _CONFIG.decode(data)
+        config = decode(data, ImageConfig)
     except msgspec.MsgspecError as error:
         raise Corrupt(f"an image's config does not parse: {error}") from error
     bad = next((diff_id for diff_id in config.rootfs.diff_ids if not is_digest(diff_id)), None)
@@ -385,13 +463,5 @@ def parse_config(data: bytes) -> ImageConfig:
     return config
 
 
-def chain(parent: str | None, diff_id: str) -> str:
-    """The chain id of a layer on the chain id *parent*."""
-    return diff_id if parent is None else _digest(f"{parent} {diff_id}".encode())
-
-
 def _digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-_CONFIG = msgspec.json.Decoder(ImageConfig)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 #: A cell that shows more than this makes a notebook nobody can open.
 MOST_OUTPUT = 4 * 1024 * 1024
-JOB_LINES = 12
 
 _clients: dict[tuple[Path, int], Client] = {}
 
@@ -86,11 +84,13 @@ class NotebookFace:
         input_line: int = 2,
         client: Client | None = None,
         live: Callable[[Picture], LiveOutput] = LiveOutput,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._body = (body or "").encode()
         self.input_line = input_line
         self._client = client
         self._live = live
+        self._clock = clock
         self._printer = Printer()
 
     @cached_property
@@ -141,16 +141,39 @@ class NotebookFace:
             for stream, data in output:
                 self.write(stream, data)
 
-    def show_job(self, title: str, lines: Iterable[JobLine]) -> None:
-        job = JobPicture(title)
-        output = self._live(job.picture)
+    def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
+        from labdock.commands.transfer_view import TransferView, as_html, as_text
+
+        view = TransferView(title, self._clock())
+        picture = Picture(lambda: as_text(view, self._clock()), lambda: as_html(view, self._clock()))
+        output = self._live(picture)
+        state = "failed"
         try:
             for line in lines:
-                job.take(line)
+                if line is not None:
+                    view.take(line, self._clock())
                 output.refresh()
-            job.over = True
+            state = "done"
+        except KeyboardInterrupt:
+            state = "interrupted"
+            raise
         finally:
-            output.refresh(force=True)
+            view.end(state, self._clock())
+            close = getattr(lines, "close", None)
+            if close is not None:
+                close()
+            # What was refused before it began has nothing to show but its error.
+            if state != "failed" or not view.is_empty:
+                output.refresh(force=True)
+
+    def ask(self, prompt: str, *, secret: bool = False) -> str:
+        import getpass
+
+        # ipykernel puts its own getpass and input in place, which ask the front end.
+        try:
+            return getpass.getpass(prompt) if secret else input(prompt)
+        except (EOFError, NotImplementedError) as error:
+            raise InvalidRequest("cannot ask: this notebook is run without somebody to answer") from error
 
     def show_build(self, view: BuildView, events: Iterator[AnyBuildEvent | None]) -> None:
         from labdock.commands.build_view import as_html, as_text
@@ -171,39 +194,3 @@ class NotebookFace:
                 close()
             if view.steps or view.over:
                 output.refresh(force=True)
-
-
-class JobPicture:
-    """A pull or a bootstrap: its last lines; one line for each part that has progress."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.over = False
-        self._parts: dict[str, str] = {}
-        self._lines: deque[str] = deque(maxlen=JOB_LINES)
-        self.picture = Picture(self.text, self.html)
-
-    def take(self, line: JobLine) -> None:
-        from labdock.commands import units
-        from labdock.commands.results import printable
-
-        text = printable((line.stream or line.status).rstrip("\n"))
-        if line.detail is not None and line.detail.total:
-            text += f" {units.size(line.detail.current, 3)}/{units.size(line.detail.total, 3)}"
-        if line.id:
-            self._parts[line.id] = f"{printable(line.id)}: {text}"
-        elif text:
-            self._lines.append(text)
-
-    def _shown(self) -> list[str]:
-        return [*list(self._parts.values())[-JOB_LINES:], *self._lines]
-
-    def text(self) -> str:
-        return "\n".join([self.title, *(f"  {line}" for line in self._shown())])
-
-    def html(self) -> str:
-        from labdock.commands import html
-
-        log = html.preformatted("\n".join(self._shown()))
-        opened = "" if self.over else " open"
-        return f"<details{opened}><summary>{html.escape(self.title)}</summary>{log}</details>"

@@ -12,6 +12,7 @@ class BuildQuery(msgspec.Struct, frozen=True, kw_only=True):
     that the client gave no value (``--build-arg X``). ``cache_from`` None: every image may be a cache; else only
     those named, and an unknown name means no cache. ``remote`` is a URL in place of a context ("": the body is it).
     ``quiet``: only the image id is wanted. ``rm``/``force_rm`` remove step containers after success/always.
+    ``registry_config`` is the X-Registry-Config header: credentials for registries that bases come from.
     ``extra`` has every parameter that has no field here, as text, so that nothing sent is lost.
     """
 
@@ -32,4 +33,5 @@ class BuildQuery(msgspec.Struct, frozen=True, kw_only=True):
     extra_hosts: tuple[str, ...] = ()
     squash: bool = False
     shm_size: int = 0
+    registry_config: str = ""
     extra: dict[str, str] = {}

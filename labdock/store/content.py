@@ -6,9 +6,11 @@ the way, fsynced, then renamed to its place. What a killed process leaves under 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,9 @@ from labdock.errors import Corrupt, InvalidRequest, LabdockError, NotFound, Stor
 from labdock.schema.ids import is_digest
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+#: What begins the file of an ingest that the next of its name goes on with, and how long that may wait. Seconds.
+_KEPT = "kept-"
+KEPT_FOR = 7 * 24 * 3600.0
 
 
 class ContentStore:
@@ -27,6 +32,7 @@ class ContentStore:
         self.root = root
         self._blobs = root / "blobs" / "sha256"
         self._ingest = root / "ingest"
+        self._open_ingests: set[str] = set()
         try:
             self._blobs.mkdir(parents=True, exist_ok=True)
             self._ingest.mkdir(exist_ok=True)
@@ -83,7 +89,8 @@ class ContentStore:
 
         With *keep*, what arrived stays when the ingest ends early, and the next of that name goes on after it.
         """
-        return Ingest(self, self._ingest / hashlib.sha256(name.encode()).hexdigest(), keep)
+        prefix = _KEPT if keep else ""
+        return Ingest(self, self._ingest / (prefix + hashlib.sha256(name.encode()).hexdigest()), keep)
 
     def delete(self, digest: str) -> bool:
         """Remove a blob; false when there was none."""
@@ -102,9 +109,30 @@ class ContentStore:
                     yield digest, entry.stat().st_size
 
     def recover(self) -> None:
-        """At start: remove what was arriving when the last process ended."""
-        for entry in os.scandir(self._ingest):
-            os.unlink(entry.path)
+        """At start: remove what was arriving when the last process ended, but for what can be gone on with."""
+        now = time.time()
+        with os.scandir(self._ingest) as entries:
+            for entry in entries:
+                if not entry.name.startswith(_KEPT) or entry.stat().st_mtime < now - KEPT_FOR:
+                    os.unlink(entry.path)
+
+    def arriving(self) -> int:
+        """Bytes that began to arrive and are no blob: what runs now, and what was kept to be gone on with."""
+        with os.scandir(self._ingest) as entries:
+            return sum(_size_of(entry) for entry in entries)
+
+    def forget_kept(self, idle: float = 0.0) -> int:
+        """Remove what was kept of ingests that ended early, untouched for *idle* seconds; the bytes that frees."""
+        freed, latest = 0, time.time() - idle
+        with os.scandir(self._ingest) as entries:
+            for entry in entries:
+                if entry.name.startswith(_KEPT) and entry.path not in self._open_ingests:
+                    with contextlib.suppress(FileNotFoundError):
+                        found = entry.stat()
+                        if found.st_mtime <= latest:
+                            os.unlink(entry.path)
+                            freed += found.st_size
+        return freed
 
     def replace(self, name: str, data: bytes) -> None:
         """Write the layout's own file *name* (index.json) whole: readers see the old or the new one."""
@@ -135,6 +163,16 @@ class Ingest:
                 self._size += len(chunk)
         except OSError as error:
             raise translate(error, f"beginning a blob at {path}") from error
+        store._open_ingests.add(str(path))
+
+    @property
+    def path(self) -> Path:
+        """Where the bytes are until they are a blob."""
+        return self._path
+
+    def discard(self) -> None:
+        """Keep nothing when this ends early, whatever was said at its start."""
+        self._keep = False
 
     @property
     def file(self) -> BinaryIO:
@@ -205,6 +243,14 @@ class Ingest:
         self._file.close()
         if not self._done and not self._keep:
             self._path.unlink(missing_ok=True)
+        self._store._open_ingests.discard(str(self._path))
+
+
+def _size_of(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def hash_bytes(data: bytes) -> str:

@@ -54,6 +54,22 @@ class Leases:
                 if self._held[key] <= 0:
                     del self._held[key]
 
+    def free(self, digest: str) -> bool:
+        """Delete the blob *digest* unless a lease keeps it; whether it is gone by this.
+
+        Who takes a lease first and looks for the blob then can count on what it sees.
+        """
+        with self._lock:
+            return digest not in self._held and self._content.delete(digest)
+
+    def free_snapshot(self, key: str) -> bool:
+        """As :meth:`free`, for the snapshot *key*. Raises Conflict when another stands on it, NotFound."""
+        with self._lock:
+            if key in self._held:
+                return False
+            self._snapshotter.remove(key)
+            return True
+
     def held(self) -> set[str]:
         with self._lock:
             return set(self._held)
@@ -67,7 +83,7 @@ class Leases:
         snapshots = self._collect_snapshots(keep, actives)
         blobs, size = [], 0
         for digest, bytes_ in list(self._content.walk()):
-            if digest not in keep and digest not in self.held() and self._content.delete(digest):
+            if digest not in keep and self.free(digest):
                 blobs.append(digest)
                 size += bytes_
         return Collected(tuple(blobs), snapshots, size)
@@ -79,9 +95,9 @@ class Leases:
             kept = info.key in keep or info.key in needed or (info.kind is not Kind.COMMITTED and not actives)
             if not kept:
                 try:
-                    self._snapshotter.remove(info.key)
-                    gone.append(info.key)
-                    continue
+                    if self.free_snapshot(info.key):
+                        gone.append(info.key)
+                        continue
                 except (Conflict, NotFound) as error:
                     # Somebody began to stand on it meanwhile, or removed it.
                     _log.debug("collecting %s: %s", info.key, error)

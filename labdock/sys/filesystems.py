@@ -1,9 +1,12 @@
-"""Which kind of file system a path lies on. man 2 statfs."""
+"""Which kind of file system a path lies on (man 2 statfs), and what a kind can be told about a folder."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import os
+import struct
 from typing import Final
 
 from labdock.sys import libc
@@ -37,3 +40,24 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     libc.call("statfs", os.fsencode(path), room, subject=str(path))
     number = ctypes.c_long.from_buffer(room).value & 0xFFFFFFFF
     return KINDS.get(number, hex(number))
+
+
+_GETFLAGS, _SETFLAGS, _TOPDIR = 0x80086601, 0x40086602, 0x20000
+
+
+def spread(folder: str | os.PathLike[str]) -> None:
+    """Tell ext4 that the folders in *folder* have nothing to do with each other (chattr(1), "T").
+
+    Each is then begun in a part of the disk of its own. Else a new tree lies where the last one was removed, and
+    ext4 looks at every inode that was freed there in the last minutes before it takes one (fs/ext4/ialloc.c,
+    recently_deleted): 250 µs for a new file instead of 13. Where that can't be told, nothing happens.
+    """
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # man 2 ioctl_iflags: declared with a long, read and written as an int.
+            before = struct.unpack_from("i", fcntl.ioctl(fd, _GETFLAGS, bytes(8)))[0]
+            if not before & _TOPDIR:
+                fcntl.ioctl(fd, _SETFLAGS, struct.pack("q", before | _TOPDIR))
+        finally:
+            os.close(fd)

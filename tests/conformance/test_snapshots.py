@@ -276,6 +276,19 @@ def test_the_root_folders_own_look_is_kept(driver: str, tmp_path: Path) -> None:
             assert archive.getnames() == []
 
 
+def test_layers_go_into_a_snapshot_again_and_again_between_mounts(driver: str, tmp_path: Path) -> None:
+    with opened(driver, tmp_path) as snapshots:
+        grow(snapshots, tmp_path, "base", None, plant)
+        snapshots.prepare("top", "base")
+        for number in range(3):
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w") as archive:
+                archive.addfile(tarfile.TarInfo(f"etc/{number}"))
+            snapshots.apply("top", io.BytesIO(out.getvalue()))
+            with mounted(snapshots, "top", tmp_path) as tree:
+                assert {f"{n}" for n in range(number + 1)} < set(os.listdir(tree / "etc"))
+
+
 def test_many_layers_stack(driver: str, tmp_path: Path) -> None:
     with opened(driver, tmp_path) as snapshots:
         parent = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from labdock.api.bodies import chunks
@@ -25,6 +26,7 @@ _OWN = {
 
 async def build(call: Call) -> web.StreamResponse:
     query = read_build_query(call.query, call.request.query.getall("t", []), dict(call.request.query))
+    query = msgspec.structs.replace(query, registry_config=call.request.headers.get("X-Registry-Config", ""))
     own = call.query.boolean("labdock")
 
     async def work(send: Send) -> None:

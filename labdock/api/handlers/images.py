@@ -20,7 +20,14 @@ async def list_images(call: Call) -> web.StreamResponse:
     filters = query.filters()
     if name := query.optional("filter"):  # clients up to API 1.24
         filters.setdefault("reference", []).append(name)
-    return json_answer(call.engine.images.list(query.boolean("all"), filters, query.boolean("digests")))
+    found = call.engine.images.list(
+        query.boolean("all"),
+        filters,
+        query.boolean("digests"),
+        shared=query.boolean("shared-size"),
+        manifests=query.boolean("manifests"),
+    )
+    return json_answer(found)
 
 
 async def inspect(call: Call) -> web.StreamResponse:
@@ -49,15 +56,44 @@ async def prune(call: Call) -> web.StreamResponse:
 
 
 async def create(call: Call) -> web.StreamResponse:
-    """Pull (``fromImage``). Its errors have a status as long as no progress was shown."""
-    name = call.query.text("fromImage")
+    """Pull (``fromImage``) or import (``fromSrc``). Errors have a status as long as no progress was shown."""
     if call.query.optional("fromSrc"):
-        raise Unsupported("labdock does not serve POST /images/create with fromSrc (import) yet")
+        return await _import(call)
+    name = call.query.text("fromImage")
     if not name:
         raise InvalidRequest("fromImage (the image's name) is missing")
     platform = call.query.optional("platform")
-    work = partial(call.engine.images.pull, name, call.query.text("tag"), platform)
+    work = partial(call.engine.images.pull, name, call.query.text("tag"), platform, _auth(call))
     return await LineAnswer(call.request).run(lambda send: work(send))
+
+
+async def _import(call: Call) -> web.StreamResponse:
+    query = call.query
+    if query.text("fromSrc") != "-":
+        raise Unsupported(
+            "labdock does not fetch an import's URL itself",
+            hint="fetch it and import from stdin: curl URL | docker import - NAME",
+        )
+    name = query.text("repo")
+    if name and query.optional("tag"):
+        name = f"{name}:{query.text('tag')}"
+    changes = call.request.query.getall("changes", [])
+    message, platform = query.text("message"), query.optional("platform")
+
+    async def work(send: Send) -> None:
+        await call.engine.images.import_tar(chunks(call.request), name, message, changes, platform, send)
+
+    return await LineAnswer(call.request).run(work)
+
+
+async def push(call: Call) -> web.StreamResponse:
+    """As a pull, errors before the first line of progress have a status."""
+    work = partial(call.engine.images.push, call["name"], call.query.text("tag"), _auth(call))
+    return await LineAnswer(call.request).run(lambda send: work(send))
+
+
+def _auth(call: Call) -> str:
+    return call.request.headers.get("X-Registry-Auth", "")
 
 
 async def load(call: Call) -> web.StreamResponse:

@@ -1,8 +1,7 @@
-"""Reading a tar as it arrives: entries in order, bounded, every byte hashed once on the way."""
+"""Reading a tar as it arrives: entries in order, bounded, every byte hashed once on the way if so wished."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +21,12 @@ class Source(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
+class Hasher(Protocol):
+    """Gets all bytes of a stream, in order."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one archive may hold at most: entries, and bytes of the plain tar."""
@@ -36,13 +41,14 @@ GENEROUS = Limits()
 class Reader:
     """The entries of the tar in *source*. Iterate; read an entry's data before the next one (else it is skipped).
 
+    *hasher* has seen the whole stream after the last entry.
     Raises Corrupt for what is no tar, is cut short or goes over *limits*.
     """
 
-    def __init__(self, source: Source, limits: Limits = GENEROUS) -> None:
+    def __init__(self, source: Source, limits: Limits = GENEROUS, hasher: Hasher | None = None) -> None:
         self._source = source
         self._limits = limits
-        self._hash = hashlib.sha256()
+        self._hasher = hasher
         self._buffer = b""
         self._position = 0
         self._left = 0
@@ -50,11 +56,6 @@ class Reader:
         self._globals: dict[bytes, bytes] = {}
         self.size = 0
         self.entries = 0
-
-    @property
-    def digest(self) -> str:
-        """Of the whole stream; complete after the last entry."""
-        return f"sha256:{self._hash.hexdigest()}"
 
     def __iter__(self) -> Iterator[Entry]:
         records: dict[bytes, bytes] = {}
@@ -102,7 +103,8 @@ class Reader:
         chunk = self._source.read(_CHUNK)
         if not chunk:
             return False
-        self._hash.update(chunk)
+        if self._hasher is not None:
+            self._hasher.update(chunk)
         self.size += len(chunk)
         if self.size > self._limits.size:
             raise Corrupt(f"the tar is larger than {self._limits.size} bytes")

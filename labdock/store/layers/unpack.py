@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from labdock.errors import Corrupt, LabdockError, StorageFull, SystemFailure
 from labdock.store.layers import headers
+from labdock.store.layers.hashing import Sha256
 from labdock.store.layers.headers import Entry
 from labdock.store.layers.reader import GENEROUS, Limits, Reader, Source
 from labdock.store.layers.rooted import FLAGS, open_folder, remove_tree
@@ -40,22 +41,25 @@ class Unpacked:
     notices: tuple[str, ...]
 
 
-def unpack(source: Source, root: int, *, merged: bool, limits: Limits = GENEROUS) -> Unpacked:
+def unpack(source: Source, root: int, *, merged: bool, limits: Limits = GENEROUS, known: str | None = None) -> Unpacked:
     """Unpack the plain tar *source* into the folder fd *root*.
 
-    *merged*: the tree shows lower layers, and whiteouts remove from it; else there is nothing to remove.
+    *merged*: the tree shows lower layers, and whiteouts remove from it; else there is nothing to remove. *known*: the
+    tar's digest where it was verified just before; else it is taken on the way.
     Raises Corrupt, with the entry's name, for a tar that can't be taken; StorageFull and SystemFailure from
     the disk. What was unpacked before stays: the caller drops the tree.
     """
-    reader = Reader(source, limits)
-    unpacker = _Unpacker(reader, root, merged)
-    try:
-        for entry in reader:
-            _guard(entry, unpacker.add)
-        unpacker.finish()
-    finally:
-        unpacker.close()
-    return Unpacked(reader.digest, reader.size, reader.entries, tuple(unpacker.notices))
+    with Sha256() as hasher:
+        reader = Reader(source, limits, None if known else hasher)
+        unpacker = _Unpacker(reader, root, merged)
+        try:
+            for entry in reader:
+                _guard(entry, unpacker.add)
+            unpacker.finish()
+        finally:
+            unpacker.close()
+        diff_id = known or f"sha256:{hasher.hexdigest()}"
+    return Unpacked(diff_id, reader.size, reader.entries, tuple(unpacker.notices))
 
 
 def _guard(entry: Entry, add: Callable[[Entry], None]) -> None:

@@ -101,8 +101,10 @@ class Snapshotter(Protocol):
         Entries are sorted, the same tree gives the same bytes. Returns the tar's digest (the diff id).
         """
 
-    def apply(self, key: str, layer: BinaryIO) -> str:
+    def apply(self, key: str, layer: BinaryIO, *, known: str | None = None) -> str:
         """Unpack an OCI layer tar (plain) into active *key*, as hostile input. Returns the diff id.
+
+        *known*: the diff id, when these very bytes were hashed just before; they are not hashed again then.
 
         Raises Corrupt for a tar that can't be taken, with the entry's name.
         """

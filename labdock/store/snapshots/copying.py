@@ -7,11 +7,12 @@ parent when asked.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from labdock.store.layers.rooted import FLAGS
 from labdock.store.snapshots import Kind, Mount, trees
-from labdock.store.snapshots.folders import FolderSnapshotter, border
+from labdock.store.snapshots.folders import FolderSnapshotter, border, open_tree
 from labdock.store.snapshots.ledger import Item
 
 _STAMP = "stamp"
@@ -40,8 +41,10 @@ class CopySnapshotter(FolderSnapshotter):
             return (Mount("bind", str(self.tree(item.lowers[0])), ("bind", "ro")),)
         return (Mount("bind", str(self.tree(item.number)), ("bind", "rw")),)
 
-    def _open_merged(self, item: Item) -> int:
-        return os.open(self.tree(item.number), FLAGS)
+    @contextmanager
+    def _merged(self, item: Item) -> Iterator[int]:
+        with open_tree(self.tree(item.number)) as fd:
+            yield fd
 
     def changes(self, key: str) -> Path:
         item = self._ledger.find(key)

@@ -18,7 +18,7 @@ import os
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,7 +30,7 @@ from labdock.store.layers.unpack import unpack
 from labdock.store.snapshots import Kind, Mount, SnapshotInfo, Usage
 from labdock.store.snapshots.ledger import Item, Ledger
 from labdock.store.snapshots.trash import Trash
-from labdock.sys import mounts
+from labdock.sys import filesystems, mounts
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class FolderSnapshotter:
         with border(f"opening the snapshots in {self.folder}"):
             self.trash = Trash(self.folder / "trash")
             self._ledger = Ledger(self.folder / "ledger.db")
+            filesystems.spread(self.folder)
             numbers = [int(entry) for entry in os.listdir(self.folder) if entry.isdecimal()]
         self._next = max(numbers, default=0) + 1
         self._lock = threading.Lock()
@@ -57,7 +58,7 @@ class FolderSnapshotter:
         """How to mount *item*."""
 
     @abstractmethod
-    def _open_merged(self, item: Item) -> int:
+    def _merged(self, item: Item) -> AbstractContextManager[int]:
         """A folder fd of active *item* as its mounts show it, on top of its parent."""
 
     def tree(self, number: int) -> Path:
@@ -126,25 +127,19 @@ class FolderSnapshotter:
         tree = self.changes(key)
         with border(f"packing snapshot {key}"):
             below = RootLook.of(os.stat(self.tree(item.lowers[0]))) if item.lowers else RootLook()
-            fd = os.open(tree, FLAGS)
-            try:
+            with open_tree(tree) as fd:
                 packed = pack(fd, out, below=below)
-            finally:
-                os.close(fd)
         for text in packed.skipped:
             _log.warning("packing snapshot %s: left out %s", key, text)
         return packed.diff_id
 
-    def apply(self, key: str, layer: BinaryIO) -> str:
+    def apply(self, key: str, layer: BinaryIO, *, known: str | None = None) -> str:
         item = self._ledger.find(key)
         if item.kind is not Kind.ACTIVE:
             raise Conflict(f"snapshot {key} is not active")
-        with border(f"unpacking into snapshot {key}"):
-            fd = self._open_merged(item) if item.lowers else os.open(self.tree(item.number), FLAGS)
-            try:
-                unpacked = unpack(layer, fd, merged=bool(item.lowers))
-            finally:
-                os.close(fd)
+        opened = self._merged(item) if item.lowers else open_tree(self.tree(item.number))
+        with border(f"unpacking into snapshot {key}"), opened as fd:
+            unpacked = unpack(layer, fd, merged=bool(item.lowers), known=known)
         for text in unpacked.notices:
             _log.warning("unpacking into snapshot %s: %s", key, text)
         return unpacked.diff_id
@@ -182,6 +177,16 @@ def border(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise translate(error, doing) from error
+
+
+@contextmanager
+def open_tree(tree: Path) -> Iterator[int]:
+    """The folder fd of *tree*."""
+    fd = os.open(tree, FLAGS)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _detach(point: Path) -> None:

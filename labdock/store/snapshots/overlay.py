@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from labdock.store.snapshots import Kind, Mount
@@ -20,6 +23,8 @@ _SPECIAL = re.compile(r"([\\,:])")
 
 class OverlaySnapshotter(FolderSnapshotter):
     """A Snapshotter whose mounts are overlay's."""
+
+    _quick: tuple[str, ...] = ("volatile",)
 
     def __init__(self, root: Path, name: str = "overlay") -> None:
         super().__init__(name, root)
@@ -50,17 +55,31 @@ class OverlaySnapshotter(FolderSnapshotter):
     def _overlay(self, options: tuple[str, ...], kind: Kind) -> Mount:
         return Mount("overlay", "overlay", (*options, "userxattr", "ro" if kind is Kind.VIEW else "rw"))
 
-    def _open_merged(self, item: Item) -> int:
-        point = self.folder / str(item.number) / "mnt"
+    @contextmanager
+    def _merged(self, item: Item) -> Iterator[int]:
+        folder = self.folder / str(item.number)
+        point = folder / "mnt"
         point.mkdir(exist_ok=True)
+        # quirk: an overlay that goes writes out all of the file system it lies on, whoever's data it is (ovl_sync_fs),
+        # seconds on a busy disk; "volatile" (Linux 5.10) is without that, and leaves a mark in the work folder that
+        # keeps the next mount away.
+        wanted = [Mount(m.type, m.source, (*m.options, *self._quick)) for m in self._mounts(item)]
         try:
-            return open_mounted(self._mounts(item), point)
+            fd = open_mounted(wanted, point)
         finally:
             point.rmdir()
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+            if self._quick:
+                shutil.rmtree(folder / "work/work/incompat", ignore_errors=True)
 
 
 class FuseOverlaySnapshotter(OverlaySnapshotter):
     """As overlay, served by the *program* fuse-overlayfs: where the kernel refuses to mount an overlay itself."""
+
+    _quick = ()
 
     def __init__(self, root: Path, program: str) -> None:
         super().__init__(root, "fuse-overlayfs")

@@ -19,6 +19,7 @@ from labdock.errors import (
     NoSuchNetwork,
     NoSuchVolume,
     NotFound,
+    Unauthorized,
     Unsupported,
 )
 from labdock.schema.build import BuildDone, BuildEvent, BuildFailed, StepDone, StepOutput, StepRunning, StepStarted
@@ -331,7 +332,9 @@ class FakeImages:
         if ref not in ("busybox", "busybox:latest", "example.com:5000/team/app", "json"):
             raise NoSuchImage(ref)
 
-    def list(self, all: bool, filters: Filters, digests: bool) -> builtins.list[Wire]:
+    def list(
+        self, all: bool, filters: Filters, digests: bool, *, shared: bool = False, manifests: bool = False
+    ) -> builtins.list[Wire]:
         self.calls.append(("list", all, filters, digests))
         return [{"Id": IMAGE, "RepoTags": ["busybox:latest"]}]
 
@@ -354,7 +357,8 @@ class FakeImages:
     async def prune(self, filters: Filters) -> Wire:
         return {"ImagesDeleted": None, "SpaceReclaimed": 0}
 
-    async def pull(self, name: str, tag: str, platform: str | None, on_event: OnLine) -> None:
+    async def pull(self, name: str, tag: str, platform: str | None, auth: str, on_event: OnLine) -> None:
+        self.calls.append(("pull", name, tag, platform, auth))
         if name != "busybox":
             raise NotFound(
                 f"pull access denied for {name}, repository does not exist or may require 'docker login'",
@@ -363,6 +367,24 @@ class FakeImages:
         on_event({"status": "Pulling from busybox", "id": tag or "latest"})
         if tag == "broken":
             raise NotFound("manifest unknown")
+
+    async def push(self, name: str, tag: str, auth: str, on_event: OnLine) -> None:
+        self._get(name)
+        self.calls.append(("push", name, tag, auth))
+        on_event({"status": f"The push refers to repository [{name}]"})
+
+    async def import_tar(
+        self,
+        chunks: AsyncIterator[bytes],
+        name: str,
+        message: str,
+        changes: builtins.list[str],
+        platform: str | None,
+        on_event: OnLine,
+    ) -> None:
+        self.loaded = b"".join([piece async for piece in chunks])
+        self.calls.append(("import", name, message, changes, platform))
+        on_event({"status": IMAGE})
 
     async def load(self, chunks: AsyncIterator[bytes], on_event: OnLine) -> None:
         async for piece in chunks:
@@ -383,6 +405,22 @@ class FakeImages:
 
     async def bootstrap(self, name: str, on_event: OnLine) -> None:
         on_event({"status": f"making {name}"})
+
+
+class FakeRegistries:
+    async def login(self, sent: Wire) -> Wire:
+        if sent.get("password") != "right":
+            raise Unauthorized("unauthorized: incorrect username or password")
+        return {"Status": "Login Succeeded", "IdentityToken": ""}
+
+    async def search(self, term: str, limit: int, filters: Filters, auth: str) -> list[Wire]:
+        return [{"name": f"{term}/{limit}", "description": auth, "star_count": 0}]
+
+    async def distribution(self, name: str, auth: str) -> Wire:
+        return {"Descriptor": {"digest": IMAGE, "mediaType": "x", "size": 1}, "Platforms": []}
+
+    async def manifest(self, name: str, auth: str) -> tuple[bytes, str, str]:
+        return b'{"schemaVersion":2}', "application/vnd.oci.image.manifest.v1+json", IMAGE
 
 
 class FakeBuilds:
@@ -479,7 +517,7 @@ class FakeSystem:
     def info(self) -> Wire:
         raise RuntimeError("a defect of the engine")
 
-    async def df(self) -> Wire:
+    async def df(self, kinds: frozenset[str] = frozenset()) -> Wire:
         return {"LayersSize": 0}
 
     def ping_headers(self) -> dict[str, str]:
@@ -506,6 +544,27 @@ class FakeEvents:
             self.closed.set()
 
 
+class FakeRegistry:
+    def __init__(self) -> None:
+        self.served: Wire | None = None
+        self.logins: builtins.list[str] = []
+
+    async def serve(self, address: str, port: int, logins: builtins.list[str], read_only: bool) -> Wire:
+        if self.served is not None:
+            raise Conflict("the registry is served already")
+        self.logins = logins
+        self.served = {"Running": True, "Address": address, "Port": port or 5000, "ReadOnly": read_only}
+        return self.served
+
+    def status(self) -> Wire:
+        return self.served or {"Running": False, "Address": "", "Port": 0, "ReadOnly": False}
+
+    async def stop(self) -> None:
+        if self.served is None:
+            raise NotFound("the registry is not served")
+        self.served = None
+
+
 class FakeEngine:
     """The facade, in memory."""
 
@@ -513,11 +572,13 @@ class FakeEngine:
         self.containers = FakeContainers()
         self.execs = FakeExecs(self.containers)
         self.images = FakeImages()
+        self.registries = FakeRegistries()
         self.builds = FakeBuilds()
         self.networks = FakeNetworks()
         self.volumes = FakeVolumes()
         self.system = FakeSystem()
         self.events = FakeEvents()
+        self.registry = FakeRegistry()
 
     async def close(self) -> None:
         for box in self.containers.boxes.values():

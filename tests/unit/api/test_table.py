@@ -46,6 +46,12 @@ LINES: list[tuple[str, str, Any, int, Check]] = [
     ("GET", "/v1.24/system/df", None, 404, message("^page not found$")),
     ("GET", "/v1.25/system/df", None, 200, lambda f: f["LayersSize"] == 0),
     ("GET", "/labdock/doctor", None, 200, lambda f: f["Rung"] == "R0"),
+    ("GET", "/labdock/registry", None, 200, lambda f: f["Running"] is False),
+    ("POST", "/labdock/registry", {"Port": 0, "User": "ada", "Password": "x"}, 201, lambda f: f["Address"] == "127.0.0.1"),
+    ("POST", "/labdock/registry", {"Port": "x"}, 400, lambda f: "Port" in f["message"]),
+    ("POST", "/labdock/registry", {"User": "ada"}, 400, lambda f: "password" in f["message"]),
+    ("POST", "/labdock/registry", {"Password": "x"}, 400, lambda f: "without a user" in f["message"]),
+    ("DELETE", "/labdock/registry", None, 404, lambda f: "not served" in f["message"]),
     # an engine's defect: an id to find it by, and nothing of the inside
     ("GET", "/info", None, 500, message(r"RuntimeError, request id [0-9a-f]{12}")),
     ("GET", "/info", None, 500, lambda f: "defect" not in f["message"] and "logs" in f["hint"]),

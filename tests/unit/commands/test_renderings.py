@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from labdock.client import Client
+from labdock.client.progress import Detail, JobLine
 from labdock.client.results import Image, result
 from labdock.client.scripted import Reply, Script, ScriptedTransport
-from labdock.commands import run
+from labdock.commands import run, transfer_view
 from labdock.commands.build_view import BuildView, as_html, as_text
 from labdock.commands.cards import ImageCard
 from labdock.commands.results import Result
+from labdock.commands.transfer_view import TransferView
 from labdock.notebook.face import NotebookFace
 from labdock.schema import build
 
@@ -58,7 +60,7 @@ CONTAINERS = [
         "Labels": {EVIL: EVIL},
     },
 ]
-IMAGES = [
+IMAGES: list[dict[str, Any]] = [
     {
         "Id": f"sha256:{ID}",
         "RepoTags": ["busybox:latest", "localhost:5000/bb:1"],
@@ -88,13 +90,34 @@ SCRIPT = (
         Reply(
             json={
                 "LayersSize": 4260000,
-                "Images": [{"Containers": 1}],
-                "Containers": [],
-                "Volumes": [],
-                "BuildCache": [],
+                "Images": [
+                    {**IMAGES[0], "SharedSize": 60000, "Containers": 1},
+                    {**IMAGES[1], "SharedSize": -1, "Containers": 0},
+                ],
+                "Containers": [{**container, "SizeRw": 1234} for container in CONTAINERS],
+                "Volumes": [
+                    {"Name": "data", "UsageData": {"RefCount": 1, "Size": 5000}},
+                    {"Name": EVIL, "UsageData": {"RefCount": 0, "Size": -1}},
+                ],
+                "BuildCache": [
+                    {
+                        "ID": ID,
+                        "Type": "regular",
+                        "Size": 777,
+                        "CreatedAt": "2027-01-15T07:59:00Z",
+                        "UsageCount": 2,
+                        "Description": EVIL,
+                    }
+                ],
             }
         ),
     )
+    .on(
+        "GET",
+        "/images/search",
+        Reply(json=[{"name": "a/b", "description": f"d{EVIL}", "star_count": 3, "is_official": True}]),
+    )
+    .on("GET", "/labdock/registry", Reply(json={"Running": True, "Address": "::", "Port": 5000, "User": EVIL}))
 )
 
 
@@ -111,6 +134,26 @@ def view(*events: build.AnyBuildEvent, source: str | None = None) -> Result:
     return Shown(made)
 
 
+def transfer(*lines: JobLine, state: str = "running") -> Result:
+    made = TransferView(f"Pulling {EVIL}")
+    for seconds, line in enumerate(lines):
+        made.take(line, float(seconds))
+    if state != "running":
+        made.end(state, 9.0)
+    return Transferred(made)
+
+
+class Transferred(Result):
+    def __init__(self, made: TransferView) -> None:
+        self._made = made
+
+    def __str__(self) -> str:
+        return transfer_view.as_text(self._made, 9.0)
+
+    def _repr_html_(self) -> str:
+        return transfer_view.as_html(self._made, 9.0)
+
+
 class Shown(Result):
     def __init__(self, made: BuildView) -> None:
         self._made = made
@@ -122,6 +165,19 @@ class Shown(Result):
         return as_html(self._made, 9.0)
 
 
+PULL = (
+    JobLine(status="Pulling from library/busybox", id="latest"),
+    JobLine(status="Pulling fs layer", id="l1"),
+    JobLine(status="Pulling fs layer", id="l2"),
+    JobLine(status="Already exists", id="l3"),
+    JobLine(status="Downloading", id="l1", detail=Detail(4000, 4000)),
+    JobLine(status="Download complete", id="l1"),
+    JobLine(status="Extracting", id="l1", detail=Detail(1000, 4000)),
+    JobLine(status="Downloading", id="l2", detail=Detail(2_500_000, 10_000_000)),
+    JobLine(status=f"Waiting {EVIL}", id=EVIL),
+    JobLine(status="Pull complete", id="l1"),
+    JobLine(status=f"Digest: {EVIL}"),
+)
 FROM = build.StepStarted(step=1, total=2, text="FROM busybox", line=1)
 RUN = build.StepStarted(step=2, total=2, text=f"RUN {EVIL}", line=2)
 SOURCE = f"FROM busybox\nRUN {EVIL}"
@@ -139,6 +195,12 @@ CASES: dict[str, Callable[[], Result]] = {
     "volumes": lambda: ask("volume", "ls"),
     "top": lambda: ask("top", "web"),
     "df": lambda: ask("system", "df"),
+    "df-verbose": lambda: ask("system", "df", "-v"),
+    "search": lambda: ask("search", "a"),
+    "registry-status": lambda: ask("registry", "status"),
+    "pull-running": lambda: transfer(*PULL[:-2]),
+    "pull-done": lambda: transfer(*PULL, state="done"),
+    "pull-failed": lambda: transfer(*PULL[:-2], state="failed"),
     "inspect": lambda: ask("inspect", "web"),
     "inspect-format": lambda: ask("inspect", "-f", "{{.Name}} {{json .Config.Labels}}", "web"),
     "image-card": lambda: ImageCard(result(Image, {"Id": f"sha256:{ID}", "RepoTags": [EVIL], "Size": 4260000})),
@@ -223,7 +285,17 @@ class Elements(html.parser.HTMLParser):
 
 
 def test_terminals_get_no_escape_sequences_in_tables() -> None:
-    for name in ("ps", "ps-sizes", "top", "images", "build-running", "build-failed", "build-done"):
+    for name in (
+        "ps",
+        "ps-sizes",
+        "top",
+        "images",
+        "build-running",
+        "build-failed",
+        "build-done",
+        "df-verbose",
+        "pull-done",
+    ):
         assert "\x1b" not in str(CASES[name]()), name
 
 

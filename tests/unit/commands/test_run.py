@@ -91,7 +91,7 @@ def test_a_missing_image_is_pulled_then_created_again(capsys: pytest.CaptureFixt
     engine.script.on("POST", "/images/create", Reply(lines=[b'{"status":"Pulling"}\n']))
     engine.run("app:1")
     assert engine.paths[:3] == ["create", "create", "create"]
-    assert engine.script.asked[1].query == {"fromImage": ["app"], "tag": ["1"]}
+    assert engine.script.asked[1].query == {"fromImage": ["docker.io/library/app"], "tag": ["1"]}
     assert "Unable to find image 'app:1' locally" in capsys.readouterr().err
 
 

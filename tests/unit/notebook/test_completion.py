@@ -23,7 +23,7 @@ def offered(line: str, first: str = "", *, in_body: bool = False) -> list[str] |
         ("%container st", ["start", "stop"]),
         ("  %container vol", ["volume"]),
         ("x = %container rmi", ["rmi"]),
-        ("%container image p", ["pull"]),
+        ("%container image pu", ["pull", "push"]),
         ("%container run --env", ["--env", "--env-file"]),
         ("%container run --sig", ["--sig-proxy"]),
         ("%container stop w", ["web"]),
