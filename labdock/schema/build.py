@@ -48,10 +48,19 @@ class StepDone(BuildEvent, frozen=True, kw_only=True, tag="done"):
 
 
 class BuildNotice(BuildEvent, frozen=True, kw_only=True, tag="notice"):
-    """Something the user should know that is no error (an unused build argument, a check's warning)."""
+    """Something the user should know that is no error (an unused build argument, a check's warning).
+
+    ``check`` is the build check's name ("": not from one), ``description`` what it is about; ranges as in
+    DockerfileError: columns count code points from 0, -1 is unknown.
+    """
 
     text: str
     line: int = 0
+    end_line: int = 0
+    column: int = -1
+    end_column: int = -1
+    check: str = ""
+    description: str = ""
 
 
 class BuildDone(BuildEvent, frozen=True, kw_only=True, tag="built"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 
 from labdock.build.dockerfile.lines import Directive
@@ -58,6 +59,65 @@ class Inline:
     range: Range
 
 
+@dataclass(frozen=True, slots=True)
+class MountFlag:
+    """A ``--mount`` as written, its variables still in it. ``origin`` is its ``from=`` ("": the context)."""
+
+    text: str
+    range: Range
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A ``--mount``, its variables replaced (:func:`labdock.build.dockerfile.mounts.read_mount`).
+
+    ``type``: bind, cache, tmpfs, secret or ssh. ``origin``: the stage, image or context named by ``from=``, "" is the
+    context (cache: nothing). ``target`` may be relative to the WORKDIR, or "" (secret, ssh: see ``secret_target``).
+    ``size`` in bytes, 0: no limit. ``sharing`` "": not said, which is shared. ``env`` None: a secret's file only.
+    """
+
+    range: Range
+    type: str = "bind"
+    origin: str = ""
+    source: str = ""
+    target: str = ""
+    read_only: bool = True
+    size: int = 0
+    id: str = ""
+    sharing: str = ""
+    required: bool = False
+    env: str | None = None
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The id a secret, an ssh agent or a cache goes by."""
+        if self.type == "secret":
+            return self.source or self.id or posixpath.basename(self.target.rstrip("/"))
+        if self.type == "ssh":
+            return self.id or "default"
+        return self.id or posixpath.normpath(self.target or ".")
+
+    @property
+    def secret_target(self) -> str | None:
+        """Where a secret's file goes; None when it is only a variable."""
+        if self.target or self.env is not None:
+            return self.target or None
+        return f"/run/secrets/{posixpath.basename(self.key.rstrip('/'))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A ``--device``: a CDI name, or a class of them."""
+
+    name: str
+    required: bool
+    range: Range
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class From(Instruction):
     base: Word
@@ -83,10 +143,10 @@ class Label(Instruction):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Instruction):
     command: Command
-    mounts: tuple[Word, ...] = ()
+    mounts: tuple[MountFlag, ...] = ()
     network: str = "default"
     security: str = "sandbox"
-    devices: tuple[Word, ...] = ()
+    devices: tuple[Device, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +170,8 @@ class Copy(Transfer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Add(Transfer):
+    """``checksum``: ``sha256:…`` for a URL, a commit or its beginning for git. None: not said."""
+
     checksum: Word | None = None
     keep_git_dir: bool | None = None
     unpack: bool | None = None

@@ -11,6 +11,7 @@ from labdock.build.dockerfile import instructions as ast
 from labdock.build.dockerfile.durations import parse_duration
 from labdock.build.dockerfile.flags import Flags
 from labdock.build.dockerfile.lines import LineReader
+from labdock.build.dockerfile.mounts import read_device, read_flag
 from labdock.build.dockerfile.source import SPACES, Range, Word, refuse
 from labdock.build.dockerfile.statements import (
     KEYWORDS,
@@ -171,10 +172,10 @@ def _run(statement: Statement, flags: Flags) -> ast.Run:
         raise refuse(security.range, f'security "{security.text}" is not valid')
     return ast.Run(
         command=command,
-        mounts=flags.all("mount"),
+        mounts=tuple(read_flag(word) for word in flags.all("mount")),
         network=network.text if network else "default",
         security=security.text if security else "sandbox",
-        devices=flags.all("device"),
+        devices=tuple(read_device(word) for word in flags.all("device")),
         **_common(statement),
     )
 
