@@ -113,6 +113,7 @@ class PathMatcher:
             text = text[1:] if excepted else text
             translate_glob(text)
             self._patterns.append(_compile(text, excepted))
+        self.texts = frozenset(pattern.text for pattern in self._patterns if not pattern.excepted)
         self.has_exceptions = any(pattern.excepted for pattern in self._patterns)
 
     def __bool__(self) -> bool:

@@ -21,6 +21,12 @@ class Instruction:
     flags: tuple[str, ...] = ()
     comments: tuple[str, ...] = ()
 
+    @property
+    def head(self) -> Word:
+        """The keyword as written."""
+        where, length = self.range, len(self.keyword)
+        return Word(self.text[:length], Range(where.line, where.column, where.line, where.column + length))
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -120,9 +126,12 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class From(Instruction):
+    """``name`` is in lower case; ``marks`` are ``AS`` and the name as written, where they were."""
+
     base: Word
     name: str = ""
     platform: Word | None = None
+    marks: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,10 +258,17 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """A parsed Dockerfile. ``arguments`` are the ARGs before the first FROM; ``notices`` (line, text)."""
+    """A parsed Dockerfile. ``arguments`` are the ARGs before the first FROM.
+
+    ``empty_continuations``: for an instruction's first line, the first blank line among its continuations.
+    """
 
     directives: tuple[Directive, ...]
     escape: str
     arguments: tuple[Arg, ...]
     stages: tuple[Stage, ...]
-    notices: tuple[tuple[int, str], ...] = ()
+    empty_continuations: tuple[tuple[int, Range], ...] = ()
+
+    @property
+    def notices(self) -> tuple[tuple[int, str], ...]:
+        return tuple((where.line, "Empty continuation line") for _, where in self.empty_continuations)

@@ -65,8 +65,8 @@ def parse(source: str | bytes) -> ast.Dockerfile:
     stages = [
         ast.Stage(index, start, tuple(body)) for index, (start, body) in enumerate(zip(starts, bodies, strict=True))
     ]
-    notices = [(line, "Empty continuation line") for line in reader.empty_continuations]
-    return ast.Dockerfile(tuple(reader.directives), reader.escape, tuple(arguments), tuple(stages), tuple(notices))
+    empty = tuple(reader.empty_continuations.items())
+    return ast.Dockerfile(tuple(reader.directives), reader.escape, tuple(arguments), tuple(stages), empty)
 
 
 def parse_trigger(text: str) -> ast.Instruction:
@@ -134,7 +134,7 @@ def _from(statement: Statement, flags: Flags) -> ast.From:
     elif len(words) != 1:
         hint = "write FROM image, or FROM image AS name"
         raise refuse(statement.range, "FROM requires either one or three arguments", hint=hint)
-    return ast.From(base=words[0], name=name, platform=flags.get("platform"), **_common(statement))
+    return ast.From(base=words[0], name=name, platform=flags.get("platform"), marks=words[1:], **_common(statement))
 
 
 def _arg(statement: Statement, flags: Flags) -> ast.Arg:
