@@ -51,10 +51,11 @@ def check(
     arguments = read_arguments(dockerfile, {**builtin, **{k: v for k, v in given.items() if k in builtin}}, given)
     checker = BaseChecker(dockerfile, arguments if arguments is not None else builtin, report)
     facts: list[Facts] = []
+    known: Mapping[str, BaseFacts] = {} if bases is None else bases
     for stage in dockerfile.stages:
         name = checker.check(stage.start)
-        found = _start(dockerfile, stage, name, facts, bases or {})
-        base = (bases or {}).get(name)
+        found = _start(dockerfile, stage, name, facts, known)
+        base = known.get(name)
         if base is not None and base.platform:
             checker.check_found(stage.start, name, checker.platform(stage.start) or platform or native, base.platform)
         facts.append(found)
