@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from labdock.build.dockerfile import instructions as ast
+from labdock.build.dockerfile.parser import parse_trigger
 from labdock.build.dockerfile.remotes import is_remote
 from labdock.build.dockerfile.source import Range, Word, refuse
 from labdock.build.dockerfile.words import LexError, expand
@@ -32,6 +34,7 @@ BUILDER_ARGS = frozenset(
     }
 )
 SCRATCH = "scratch"
+_PLATFORM = re.compile(r"[A-Za-z0-9_.-]+(?:\([A-Za-z0-9_.-]*\))?(?:/[A-Za-z0-9_.-]+){0,2}\Z")
 Source = int | str
 """Where files come from: a stage's index, or an image's name."""
 
@@ -78,7 +81,8 @@ def make_plan(
     """Plan *target* (a stage's name, in any case; "": the last one). Raises DockerfileError."""
     given = {name: value for name, value in (build_args or {}).items() if value is not None}
     wanted = find_target(dockerfile, target)
-    arguments = platform_arguments(platform or native, native, target)
+    arguments = platform_arguments(platform or native, native, target or wanted.name)
+    arguments |= {name: given[name] for name in arguments if name in given}
     for instruction in dockerfile.arguments:
         for one in instruction.declared:
             if one.name in given:
@@ -88,8 +92,7 @@ def make_plan(
     planned: list[PlannedStage] = []
     for stage in dockerfile.stages[: wanted.index + 1]:
         base = _find_base(dockerfile, stage, arguments, contexts)
-        flag = stage.start.platform
-        chosen = expand_word(flag, arguments, dockerfile.escape) if flag else platform
+        chosen = _find_platform(dockerfile, stage.start.platform, arguments) or platform
         planned.append(PlannedStage(stage, base, chosen))
     needed = _reach(dockerfile, planned, contexts)
     stages = tuple(planned[index] for index in sorted(needed))
@@ -104,9 +107,9 @@ def find_target(dockerfile: ast.Dockerfile, target: str) -> ast.Stage:
     """The stage *target* means. Raises DockerfileError."""
     if not target:
         return dockerfile.stages[-1]
-    for stage in reversed(dockerfile.stages):
-        if stage.name == target.lower():
-            return stage
+    named = dockerfile.find(target, len(dockerfile.stages))
+    if named is not None:
+        return dockerfile.stages[named]
     if target.isascii() and target.isdigit() and int(target[:9]) < len(dockerfile.stages):
         return dockerfile.stages[int(target[:9])]
     names = [stage.name for stage in dockerfile.stages if stage.name]
@@ -128,9 +131,7 @@ def find_context(name: str, contexts: frozenset[str]) -> str | None:
     return next((each for each in (lowered, lowered.removesuffix(":latest")) if each in contexts), None)
 
 
-def find_source(
-    dockerfile: ast.Dockerfile, before: int, word: Word, contexts: frozenset[str] = frozenset()
-) -> Source:
+def find_source(dockerfile: ast.Dockerfile, before: int, word: Word, contexts: frozenset[str] = frozenset()) -> Source:
     """What ``--from=`` names, seen from stage number *before*. Raises DockerfileError."""
     if "$" in word.text:
         raise refuse(
@@ -141,20 +142,19 @@ def find_source(
     name = word.text.lower()
     if (given := find_context(name, contexts)) is not None:
         return given
-    for stage in reversed(dockerfile.stages[:before]):
-        if stage.name == name:
-            return stage.index
+    earlier = dockerfile.find(name, before)
+    if earlier is not None:
+        return earlier
     if name.isascii() and name.isdigit():
         index = int(name[:9])
         if index >= before:
             hint = f"stages before this one: 0 to {before - 1}" if before else "this is the first stage"
             raise refuse(word.range, f"invalid from flag value {word.text}: no such stage before this one", hint=hint)
         return index
-    for stage in dockerfile.stages[before:]:
-        if stage.name == name:
-            if stage.index == before:
-                raise refuse(word.range, f"circular dependency: stage {word.text} copies from itself")
-            raise refuse(word.range, f"stage {word.text} must be defined before it is copied from")
+    if name in dockerfile.named:
+        if before in dockerfile.named[name]:
+            raise refuse(word.range, f"circular dependency: stage {word.text} copies from itself")
+        raise refuse(word.range, f"stage {word.text} must be defined before it is copied from")
     return word.text
 
 
@@ -172,6 +172,19 @@ def platform_arguments(target: str, native: str, stage: str) -> dict[str, str]:
     return found
 
 
+def _find_platform(dockerfile: ast.Dockerfile, word: Word | None, arguments: Mapping[str, str]) -> str:
+    if word is None:
+        return ""
+    found = expand_word(word, arguments, dockerfile.escape)
+    if not found:
+        hint = "an ARG for FROM must be declared before the first FROM and have a value"
+        raise refuse(word.range, f"empty platform value from expression {word.text}", hint=hint)
+    if not _PLATFORM.match(found):
+        hint = "for example linux/amd64 or linux/arm/v7"
+        raise refuse(word.range, f'failed to parse platform {word.text}: "{found}" is an invalid OS/Arch', hint=hint)
+    return found
+
+
 def _find_base(
     dockerfile: ast.Dockerfile, stage: ast.Stage, arguments: Mapping[str, str], contexts: frozenset[str]
 ) -> Source:
@@ -182,10 +195,8 @@ def _find_base(
         raise refuse(word.range, f"base name ({word.text}) should not be blank", hint=hint)
     if (given := find_context(stage.name or name, contexts) or find_context(name, contexts)) is not None:
         return given
-    for earlier in reversed(dockerfile.stages[: stage.index]):
-        if earlier.name == name.lower():
-            return earlier.index
-    return name
+    earlier = dockerfile.find(name, stage.index)
+    return name if earlier is None else earlier
 
 
 def _reach(dockerfile: ast.Dockerfile, planned: list[PlannedStage], contexts: frozenset[str]) -> set[int]:
@@ -196,15 +207,32 @@ def _reach(dockerfile: ast.Dockerfile, planned: list[PlannedStage], contexts: fr
         if index in needed:
             continue
         needed.add(index)
-        sources: list[Source] = [planned[index].base]
-        for instruction in planned[index].stage.instructions:
-            if isinstance(instruction, ast.Copy) and instruction.source is not None:
-                sources.append(find_source(dockerfile, index, instruction.source, contexts))
-            elif isinstance(instruction, ast.Run):
-                words = [Word(mount.origin, mount.range) for mount in instruction.mounts if mount.origin]
-                sources += [find_source(dockerfile, index, word, contexts) for word in words]
+        base = planned[index].base
+        words = [word for instruction in planned[index].stage.instructions for word in _origins(instruction)]
+        if isinstance(base, int):
+            words += _trigger_origins(planned[base].stage)
+        sources: list[Source] = [base, *(find_source(dockerfile, index, word, contexts) for word in words)]
         todo += [source for source in sources if isinstance(source, int)]
     return needed
+
+
+def _origins(instruction: ast.Instruction) -> list[Word]:
+    """The ``from`` of a COPY or of a RUN's mounts."""
+    if isinstance(instruction, ast.Copy):
+        return [instruction.source] if instruction.source is not None else []
+    if isinstance(instruction, ast.Run):
+        return [Word(mount.origin, mount.range) for mount in instruction.mounts if mount.origin]
+    return []
+
+
+def _trigger_origins(stage: ast.Stage) -> list[Word]:
+    """What the triggers of *stage* copy from: a name that is of the stages in front of the one that is based on it."""
+    found = []
+    for instruction in stage.instructions:
+        if isinstance(instruction, ast.Onbuild):
+            words = _origins(parse_trigger(instruction.trigger))
+            found += [Word(word.text, instruction.range) for word in words]
+    return found
 
 
 def _unused(dockerfile: ast.Dockerfile, given: Mapping[str, str]) -> tuple[str, ...]:

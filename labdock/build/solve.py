@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import platform as machine
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ import msgspec
 from labdock.build import (
     BaseImage,
     BuildRequest,
+    BuildStepFailed,
     ImageStore,
     OnEvent,
     Puller,
@@ -28,12 +30,19 @@ from labdock.build import (
     StepRecords,
 )
 from labdock.build.cache import StepCache
+from labdock.build.caches import CacheFolders
 from labdock.build.config import DEFAULT_PATH, Draft
 from labdock.build.context import ignore, read_file
 from labdock.build.dockerfile.parser import parse
+from labdock.build.mounts import Origin, StepMounts
+from labdock.build.patterns import PathMatcher
 from labdock.build.plan import SCRATCH, Plan, PlannedStage, Source, make_plan
-from labdock.build.progress import Progress
+from labdock.build.progress import Progress, StageProgress
+from labdock.build.selection import find_sources
+from labdock.build.sources import Fetcher, FetchRecords, Remotes
 from labdock.build.stages import Shared, StageBuilder, StageState
+from labdock.build.traces import Memory, Traces
+from labdock.build.transfer import Writer
 from labdock.build.trees import MemoryTree, scan
 from labdock.build.workspace import OpenTree, Workspace, recover
 from labdock.errors import DockerfileError, InvalidRequest, LabdockError, NoSuchImage, SystemFailure
@@ -41,9 +50,11 @@ from labdock.schema.oci import ImageConfig, RootFS, RuntimeConfig
 from labdock.store.content import ContentStore
 from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer, Snapshotter
-from labdock.store.snapshots.mounting import open_mounted
+from labdock.store.snapshots.mounting import open_mounted, unmount_below
 
 _LARGEST_DOCKERFILE = 4 << 20
+#: RUN steps of one build at a time.
+_AT_ONCE = max(2, min(8, os.cpu_count() or 2))
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
 
 
@@ -63,6 +74,10 @@ class Builder:
         records: StepRecords,
         folder: Path,
         *,
+        caches: CacheFolders,
+        traces: Traces,
+        fetcher: Fetcher | None = None,
+        fetched: FetchRecords | None = None,
         now: Callable[[], int] = time.time_ns,
         open_tree: OpenTree = open_mounted,
     ) -> None:
@@ -70,14 +85,20 @@ class Builder:
         self.snapshotter = snapshotter
         self.runner = runner
         self.puller = puller
-        self.cache = StepCache(records, snapshotter, content)
+        self.cache = StepCache(records, snapshotter, content, now)
+        self.caches = caches
+        self.traces = traces
+        self.fetcher = fetcher
+        self.fetched = fetched
         self.folder = folder
         self.now = now
         self.open_tree = open_tree
 
     def recover(self) -> int:
         """At start, before any build: remove what a killed process left. Gives how many snapshots that were."""
+        unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.caches.recover()
         return recover(self.snapshotter)
 
     async def build(self, request: BuildRequest, on_event: OnEvent) -> str:
@@ -91,18 +112,26 @@ class Builder:
         workspace = Workspace(self.snapshotter, self.images, folder / "tree", self.open_tree)
         workspace.epoch = epoch
         progress = Progress(on_event, plan.total)
+        debug = ""
         try:
             with self.images.leases.hold() as hold:
-                return await _Build(self, request, plan, context, workspace, progress, hold).run()
+                build = _Build(self, request, plan, context, workspace, progress, hold, folder)
+                try:
+                    return await build.run()
+                except BuildStepFailed:
+                    debug = await build.keep_failed()
+                    raise
+                finally:
+                    await build.close()
         except LabdockError as error:
-            progress.failed(error)
+            progress.failed(error, debug)
             raise
         except OSError as error:
             failure = SystemFailure(f"building: {error}")
             progress.failed(failure)
             raise failure from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, True))
 
     def _make_folder(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -131,6 +160,7 @@ def _read_plan(tree: MemoryTree, request: BuildRequest) -> Plan:
         target=request.target,
         platform=request.platform,
         native=native_platform(),
+        contexts=frozenset(request.contexts),
     )
 
 
@@ -168,6 +198,7 @@ class _Build:
         workspace: Workspace,
         progress: Progress,
         hold: Hold,
+        folder: Path,
     ) -> None:
         self._builder = builder
         self._request = request
@@ -175,21 +206,35 @@ class _Build:
         self._workspace = workspace
         self._hold = hold
         self._progress = progress
-        self._planned = {entry.stage.index: entry for entry in plan.stages}
-        self._stages: dict[int, StageState] = {}
-        self._images: dict[tuple[str, str], BaseImage] = {}
+        self._folder = folder
+        self._stages: dict[int, asyncio.Task[StageState]] = {}
+        self._images: dict[tuple[str, str], asyncio.Task[BaseImage]] = {}
+        self._failed: StageBuilder | None = None
+        self._memory = Memory(builder.traces, "\0".join((request.dockerfile, *request.names)), request.explain)
+        find = self._find_origin
+        mounts = StepMounts(workspace, builder.caches, folder, context, find, hold, request.secrets, request.agents)
+        mounts.no_cache = request.no_cache
         self._shared = Shared(
-            workspace,
-            builder.cache,
-            builder.runner,
-            progress,
-            context,
-            self._clock,
-            self._find_snapshot,
-            hold,
-            request.network or "default",
-            request.no_cache,
+            workspace=workspace,
+            images=builder.images,
+            cache=builder.cache,
+            runner=builder.runner,
+            context=context,
+            clock=self._clock,
+            find_origin=find,
+            hold=hold,
+            mounts=mounts,
+            remotes=Remotes(builder.fetcher, builder.fetched, self._make_folder),
+            turns=asyncio.Semaphore(_AT_ONCE),
+            memory=self._memory,
+            network=request.network or "default",
+            hosts=request.hosts,
+            shm_size=request.shm_size,
+            no_cache=request.no_cache,
         )
+
+    def _make_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="fetched-", dir=self._folder))
 
     def _clock(self) -> str:
         epoch = self._workspace.epoch
@@ -200,19 +245,54 @@ class _Build:
         self._shared.allowed = await self._find_allowed()
         for line, text in plan.dockerfile.notices:
             progress.notice(f"[Warning] {text} (line {line})", line)
+        top = progress.stage(0)
         for argument in plan.dockerfile.arguments:
-            progress.start(argument, "")
-            progress.done("")
-        for entry in plan.stages:
-            await self._stage(entry)
-        state = self._stages[plan.target.stage.index]
+            top.start(argument)
+            top.done("")
+        state = await self._build_stages(top.step)
         config = self._finish_config(state)
         layers = tuple(state.layers)
         image = await self._workspace.work(self._builder.images.assemble, config, layers, self._request.names)
+        self._memory.keep()
         if plan.unused:
             progress.notice(f"[Warning] One or more build-args [{' '.join(plan.unused)}] were not consumed")
         progress.built(image.id, self._request.names)
         return image.id
+
+    async def _build_stages(self, before: int) -> StageState:
+        """All stages side by side; each waits for what it stands on or copies from. Gives the target's state."""
+        for entry in self._plan.stages:
+            name = f"stage {entry.stage.name or entry.stage.index}"
+            own = self._progress.stage(before, entry.stage.name)
+            self._stages[entry.stage.index] = asyncio.create_task(self._stage(entry, own), name=name)
+            before += 1 + len(entry.stage.instructions)
+        tasks = tuple(self._stages.values())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        # The stage that failed by itself says why; those that waited for it say the same.
+        failed = [task for task in tasks if not task.cancelled() and task.exception() is not None]
+        for task in failed:
+            await task
+        return await self._stages[self._plan.target.stage.index]
+
+    async def keep_failed(self) -> str:
+        """An image, without a name, of the state before the step that failed, if the request wants it; its id."""
+        builder = self._failed
+        if builder is None or not self._request.debug:
+            return ""
+        config = self._finish_config(builder.state)
+        env = builder.state.draft.scope.run_env()
+        config = msgspec.structs.replace(config, config=msgspec.structs.replace(config.config, env=env))
+        image = await asyncio.to_thread(self._builder.images.assemble, config, tuple(builder.state.layers), ())
+        return image.id
+
+    async def close(self) -> None:
+        """Drop what was made for this build alone."""
+        await asyncio.shield(self._shared.mounts.close())
 
     async def _find_allowed(self) -> frozenset[str] | None:
         """The snapshots of the images in ``cache_from``; an unknown name brings none."""
@@ -224,21 +304,31 @@ class _Build:
                 found |= set((await asyncio.to_thread(self._builder.images.get, name)).chain_ids)
         return frozenset(found)
 
-    async def _stage(self, entry: PlannedStage) -> StageState:
-        self._progress.start(entry.stage.start, entry.stage.name)
-        state = await self._start(entry)
-        builder = StageBuilder(self._shared, entry.stage, state)
-        await builder.run()
-        self._stages[entry.stage.index] = builder.state
+    async def _stage(self, entry: PlannedStage, progress: StageProgress) -> StageState:
+        builder: StageBuilder | None = None
+        try:
+            waits = isinstance(entry.base, int)
+            state = await self._start(entry) if waits else None
+            progress.start(entry.stage.start)
+            state = state or await self._start(entry)
+            builder = StageBuilder(self._shared, entry.stage, state, progress)
+            await builder.run()
+        except (LabdockError, OSError):
+            self._progress.blame(progress)
+            self._failed = self._failed or builder
+            raise
         return builder.state
 
     async def _start(self, entry: PlannedStage) -> StageState:
         if isinstance(entry.base, int):
-            return self._stages[entry.base].child()
+            return (await asyncio.shield(self._stages[entry.base])).child()
         if entry.base == SCRATCH:
             return self._start_empty()
         try:
-            base = await self._image(entry.base, entry.platform)
+            context = self._request.contexts.get(entry.base)
+            if isinstance(context, MemoryTree):
+                return await self._start_context(context)
+            base = await self._image(context or entry.base, entry.platform)
         except NoSuchImage as error:
             where = entry.stage.start.base.range
             raise DockerfileError(
@@ -255,6 +345,22 @@ class _Build:
         self._hold.add(*(layer.digest for layer in layers))
         return StageState(Draft.of_base(self._plan, base.config), base.snapshot, layers, base.id)
 
+    async def _start_context(self, context: MemoryTree) -> StageState:
+        """A stage whose base is a folder: its files are the one layer."""
+        state = self._start_empty()
+        (source,) = find_sources(context, "/", PathMatcher([]))
+        workspace = self._workspace
+
+        def fill(root: int) -> bool:
+            Writer(root, (0, 0), stop=workspace.stop).write(context, (source,), "/")
+            return True
+
+        made = await workspace.work(workspace.make_layer, None, fill)
+        assert made is not None
+        layer, snapshot = made
+        self._hold.add(snapshot, layer.digest)
+        return StageState(state.draft, snapshot, [layer], snapshot)
+
     def _start_empty(self) -> StageState:
         os_name, _, rest = (self._request.platform or native_platform()).partition("/")
         architecture, _, variant = rest.partition("/")
@@ -264,24 +370,33 @@ class _Build:
         return StageState(Draft.of_base(self._plan, config), None, [], state)
 
     async def _image(self, name: str, platform: str) -> BaseImage:
-        known = self._images.get((name, platform))
-        if known is None:
-            resolved = self._builder.puller.resolve(name, platform or None, pull=self._request.pull)
-            known = self._images[name, platform] = await resolved
-            if known.snapshot is not None:
-                self._hold.add(known.snapshot)
-        return known
+        task = self._images.get((name, platform))
+        if task is None:
+            resolving = self._resolve(name, platform)
+            task = self._images[name, platform] = asyncio.create_task(resolving, name=f"image {name}")
+        return await asyncio.shield(task)
 
-    async def _find_snapshot(self, source: Source) -> str | None:
+    async def _resolve(self, name: str, platform: str) -> BaseImage:
+        found = await self._builder.puller.resolve(name, platform or None, pull=self._request.pull)
+        if found.snapshot is not None:
+            self._hold.add(found.snapshot)
+        return found
+
+    async def _find_origin(self, source: Source) -> Origin:
         if isinstance(source, str):
-            return None if source == SCRATCH else (await self._image(source, self._request.platform)).snapshot
+            if source == SCRATCH:
+                return Origin()
+            context = self._request.contexts.get(source)
+            if isinstance(context, MemoryTree):
+                return Origin(tree=context)
+            return Origin((await self._image(context or source, self._request.platform)).snapshot)
         if source not in self._stages:
             # Only an ONBUILD trigger of a base image, not known when this was planned, asks for such a stage.
             raise InvalidRequest(
                 f"an ONBUILD trigger copies from stage {source}, which the target does not need otherwise",
                 hint="name that stage in a COPY --from of the target",
             )
-        return self._stages[source].snapshot
+        return Origin((await asyncio.shield(self._stages[source])).snapshot)
 
     def _finish_config(self, state: StageState) -> ImageConfig:
         draft = state.draft
