@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from labdock.daemon import egress, inner
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params, revive
+from labdock.daemon.dial import Caller
 from labdock.daemon.home import Tenure, translate
 from labdock.daemon.inner import Start
 from labdock.daemon.publish import Publisher, connect_through
@@ -195,7 +196,9 @@ class Outer:
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         self._inner = Channel(inside, self._inner_handlers(), name="the sandbox")
         publisher = Publisher(connect_through(self._inner))
-        engine = Channel(to_engine, {**publisher.handlers(), **self._engine_handlers()}, name="the engine")
+        engine = Channel(
+            to_engine, {**publisher.handlers(), **Caller().handlers(), **self._engine_handlers()}, name="the engine"
+        )
         tasks = [
             loop.create_task(self._keep_way_out(), name="way out"),
             loop.create_task(self._announce(), name="announce"),

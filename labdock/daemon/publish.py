@@ -5,7 +5,7 @@
     a client ── host port ── Publisher (outer) ══ relay ══ the descriptor that Dialer (inner) connected
                                   │ "connect" on the channel ▲
                                   └──────────────────────────┘
-    engine: ChannelOutside ── "publish", "unpublish", "published" ──▶ Publisher.handlers()
+    engine: ChannelOutside ── "publish", "unpublish", "published" ──▶ Publisher.handlers()  ("dial": daemon/dial.py)
 
 The container sees connections from the bridge's gateway: the client's own address is not preserved.
 """
@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from labdock.daemon import dial
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
 from labdock.daemon.relay import Pipes, relay, reset
 from labdock.errors import Conflict, Forbidden, InvalidRequest, LabdockError, SystemFailure, Unavailable, Unsupported
@@ -407,3 +408,7 @@ class ChannelOutside:
 
         (routes, resolv), _ = await self._channel.call("host", seconds=30)
         return HostNetwork(ipam.parse_routes(routes), names.search_of(resolv))
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        _, fds = await self._channel.call("dial", {"host": host, "port": port}, seconds=dial.PATIENCE + 10)
+        return dial.adopt(fds.take())

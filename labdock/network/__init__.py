@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +47,12 @@ class Outside(Protocol):
 
     async def host(self) -> HostNetwork:
         """The host's network as it is now; the sandbox can't see it."""
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        """A connected, non-blocking TCP socket to *host*:*port*, resolved and reached in the host's network.
+
+        Raises SystemFailure (no such host) and Unavailable (refused, unreachable, no answer in time).
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from labdock.daemon.dial import Caller
 from labdock.errors import Conflict
 from labdock.network import Address, HostNetwork, Published
 from labdock.sys import mounts, namespaces
@@ -43,6 +45,10 @@ class StandinOutside:
 
     async def host(self) -> HostNetwork:
         return HostNetwork(self.routes, ("lab.example",))
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        self.asked += 1
+        return await Caller().dial(host, port)
 
 
 def in_netns(path: str, work: Callable[[], T]) -> T:
