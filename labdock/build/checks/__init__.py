@@ -76,9 +76,9 @@ def check(
 def _start(
     dockerfile: ast.Dockerfile, stage: ast.Stage, name: str, facts: list[Facts], bases: Mapping[str, BaseFacts]
 ) -> Facts:
-    for earlier in reversed(dockerfile.stages[: stage.index]):
-        if earlier.name and earlier.name == name.lower():
-            return facts[earlier.index].child()
+    earlier = dockerfile.find(name, stage.index)
+    if earlier is not None:
+        return facts[earlier].child()
     if name == SCRATCH:
         return Facts(Scope.of_image(_PATH))
     base = bases.get(name)

@@ -63,7 +63,8 @@ def read_options(text: str) -> Options:
         elif key not in ("skip", "experimental"):
             raise ValueError(f'invalid check option "{key}"')
         elif value == "all":
-            found = replace(found, **{f"{key}_all": True})
+            found = replace(found, skip_all=True) if key == "skip" else replace(found, experimental_all=True)
         else:
-            found = replace(found, **{key: frozenset(name.strip(SPACES) for name in value.split(","))})
+            names = frozenset(name.strip(SPACES) for name in value.split(","))
+            found = replace(found, skip=names) if key == "skip" else replace(found, experimental=names)
     return found

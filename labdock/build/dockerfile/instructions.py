@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from labdock.build.dockerfile.lines import Directive
 from labdock.build.dockerfile.source import Range, Word
@@ -261,6 +263,7 @@ class Dockerfile:
     """A parsed Dockerfile. ``arguments`` are the ARGs before the first FROM.
 
     ``empty_continuations``: for an instruction's first line, the first blank line among its continuations.
+    ``named``: the numbers of the stages of each name, in order.
     """
 
     directives: tuple[Directive, ...]
@@ -268,7 +271,10 @@ class Dockerfile:
     arguments: tuple[Arg, ...]
     stages: tuple[Stage, ...]
     empty_continuations: tuple[tuple[int, Range], ...] = ()
+    named: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    @property
-    def notices(self) -> tuple[tuple[int, str], ...]:
-        return tuple((where.line, "Empty continuation line") for _, where in self.empty_continuations)
+    def find(self, name: str, before: int) -> int | None:
+        """The last stage called *name*, in any case, in front of stage number *before*."""
+        numbers = self.named.get(name.lower(), ())
+        at = bisect_left(numbers, before)
+        return numbers[at - 1] if at else None

@@ -66,7 +66,12 @@ def parse(source: str | bytes) -> ast.Dockerfile:
         ast.Stage(index, start, tuple(body)) for index, (start, body) in enumerate(zip(starts, bodies, strict=True))
     ]
     empty = tuple(reader.empty_continuations.items())
-    return ast.Dockerfile(tuple(reader.directives), reader.escape, tuple(arguments), tuple(stages), empty)
+    named: dict[str, list[int]] = {}
+    for stage in stages:
+        if stage.name:
+            named.setdefault(stage.name, []).append(stage.index)
+    names = {name: tuple(numbers) for name, numbers in named.items()}
+    return ast.Dockerfile(tuple(reader.directives), reader.escape, tuple(arguments), tuple(stages), empty, names)
 
 
 def parse_trigger(text: str) -> ast.Instruction:

@@ -20,7 +20,7 @@ class Exposed:
     protocol: str
     mapped: bool = False
 
-    def keys(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """As an image's config has them: ``80/tcp``."""
         return tuple(f"{port}/{self.protocol.lower()}" for port in range(self.first, self.last + 1))
 
