@@ -1,4 +1,4 @@
-"""The checks of a build that is about to begin, with its ``.dockerignore`` and the base images that are here. Blocks."""
+"""The checks of a build about to begin, with its ``.dockerignore`` and the base images that are here. Blocks."""
 
 from __future__ import annotations
 
