@@ -22,8 +22,9 @@ from labdock.client.caller import Caller
 from labdock.client.transport import Transport, UnixTransport
 
 if TYPE_CHECKING:
+    from labdock.client.builds import Builds
     from labdock.client.containers import Containers, Execs
-    from labdock.client.images import Builds, Images
+    from labdock.client.images import Images
     from labdock.client.system import Networks, System, Volumes
 
 __all__ = ["Client", "Transport", "UnixTransport", "connect"]
@@ -59,7 +60,7 @@ class Client:
 
     @cached_property
     def builds(self) -> Builds:
-        from labdock.client.images import Builds
+        from labdock.client.builds import Builds
 
         return Builds(self._caller)
 

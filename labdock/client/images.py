@@ -1,15 +1,12 @@
-"""Images over the engine's API, and builds."""
+"""Images over the engine's API."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import msgspec
-
 from labdock.client.caller import Caller, lines, path
-from labdock.client.progress import JobLine, build_events, job_lines
+from labdock.client.progress import JobLine, job_lines
 from labdock.client.results import Image, ImageSummary, Layer, Wire, result
-from labdock.schema.build import AnyBuildEvent
 
 TAR = (("Content-Type", "application/x-tar"),)
 
@@ -59,51 +56,6 @@ class Images:
         """The images as one archive, in parts."""
         with self._caller.open("GET", "/images/get", {"names": tuple(refs)}) as answer:
             yield from answer.chunks()
-
-
-class Builds:
-    """Building images."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-    def build(
-        self,
-        context: Iterator[bytes],
-        *,
-        dockerfile: str | None = None,
-        names: tuple[str, ...] = (),
-        build_args: Mapping[str, str | None] | None = None,
-        labels: Mapping[str, str] | None = None,
-        target: str | None = None,
-        no_cache: bool = False,
-        pull: bool = False,
-        network: str | None = None,
-        platform: str | None = None,
-        cache_from: tuple[str, ...] = (),
-        tick: float | None = None,
-    ) -> Iterator[AnyBuildEvent | None]:
-        """Send the context (a tar, in parts) and give what the build says. Closing the iterator stops the build.
-
-        None comes whenever *tick* seconds passed without news. Raises InvalidRequest for a Dockerfile that
-        can't be parsed; a build that fails later ends with a BuildFailed event.
-        """
-        query = {
-            "labdock": True,
-            "dockerfile": dockerfile,
-            "t": list(names),
-            "buildargs": build_args,
-            "labels": labels,
-            "target": target,
-            "nocache": no_cache,
-            "pull": pull,
-            "networkmode": network,
-            "platform": platform,
-            "cachefrom": msgspec.json.encode(cache_from).decode() if cache_from else None,
-            "rm": True,
-        }
-        answer = self._caller.open("POST", "/build", query, context, headers=TAR)
-        yield from build_events(lines(answer, tick))
 
 
 def _quoted(ref: str) -> str:
