@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import platform as machine
 import shutil
 import tempfile
 import time
@@ -31,19 +30,19 @@ from labdock.build import (
 )
 from labdock.build.cache import StepCache
 from labdock.build.caches import CacheFolders
+from labdock.build.checks import Finding
 from labdock.build.config import DEFAULT_PATH, Draft
-from labdock.build.context import ignore, read_file
-from labdock.build.dockerfile.parser import parse
 from labdock.build.mounts import Origin, StepMounts
+from labdock.build.opening import check_request, find_epoch, native_platform, open_request
 from labdock.build.patterns import PathMatcher
-from labdock.build.plan import SCRATCH, Plan, PlannedStage, Source, make_plan
+from labdock.build.plan import SCRATCH, Plan, PlannedStage, Source
 from labdock.build.progress import Progress, StageProgress
 from labdock.build.selection import find_sources
 from labdock.build.sources import Fetcher, FetchRecords, Remotes
 from labdock.build.stages import Shared, StageBuilder, StageState
 from labdock.build.traces import Memory, Traces
 from labdock.build.transfer import Writer
-from labdock.build.trees import MemoryTree, scan
+from labdock.build.trees import MemoryTree
 from labdock.build.workspace import OpenTree, Workspace, recover
 from labdock.errors import DockerfileError, InvalidRequest, LabdockError, NoSuchImage, SystemFailure
 from labdock.schema.oci import ImageConfig, RootFS, RuntimeConfig
@@ -52,10 +51,8 @@ from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer, Snapshotter
 from labdock.store.snapshots.mounting import open_mounted, unmount_below
 
-_LARGEST_DOCKERFILE = 4 << 20
 #: RUN steps of one build at a time.
 _AT_ONCE = max(2, min(8, os.cpu_count() or 2))
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
 
 
 class Builder:
@@ -107,7 +104,8 @@ class Builder:
         Raises DockerfileError and InvalidRequest before the first event for a request that can't be begun.
         After that every failure is emitted as BuildFailed, then raised (BuildStepFailed for a RUN's exit code).
         """
-        plan, epoch, context = await asyncio.to_thread(_read, request)
+        opened = await asyncio.to_thread(open_request, request, self.images)
+        plan, epoch, context = opened.plan, opened.epoch, opened.context
         folder = await asyncio.to_thread(self._make_folder)
         workspace = Workspace(self.snapshotter, self.images, folder / "tree", self.open_tree)
         workspace.epoch = epoch
@@ -116,6 +114,8 @@ class Builder:
         try:
             with self.images.leases.hold() as hold:
                 build = _Build(self, request, plan, context, workspace, progress, hold, folder)
+                for finding in opened.findings:
+                    on_event(finding.notice())
                 try:
                     return await build.run()
                 except BuildStepFailed:
@@ -133,51 +133,18 @@ class Builder:
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, True))
 
+    async def check(self, request: BuildRequest) -> tuple[Finding, ...]:
+        """Only what the checks say: of the target and what it needs, or of all stages when none is named.
+
+        Raises InvalidRequest, DockerfileError as :meth:`build` does, and when findings are to be errors.
+        """
+        return await asyncio.to_thread(check_request, request, self.images)
+
     def _make_folder(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         (folder / "tree").mkdir()
         return folder
-
-
-def _read(request: BuildRequest) -> tuple[Plan, int | None, MemoryTree]:
-    """The plan, SOURCE_DATE_EPOCH, and the context as far as it is not ignored. Raises InvalidRequest."""
-    tree = request.tree if request.tree is not None else scan(request.context)
-    plan = _read_plan(tree, request)
-    return plan, find_epoch(plan), ignore(tree, request.dockerfile)
-
-
-def _read_plan(tree: MemoryTree, request: BuildRequest) -> Plan:
-    data = read_file(tree, request.dockerfile, _LARGEST_DOCKERFILE)
-    if data is None:
-        raise InvalidRequest(
-            f"Cannot locate specified Dockerfile: {request.dockerfile}",
-            hint="it must be inside the build context; name it with -f when it is not called Dockerfile",
-        )
-    return make_plan(
-        parse(data),
-        build_args=request.build_args,
-        target=request.target,
-        platform=request.platform,
-        native=native_platform(),
-        contexts=frozenset(request.contexts),
-    )
-
-
-def native_platform() -> str:
-    """What this machine builds for by default, like linux/amd64."""
-    name = machine.machine()
-    return f"linux/{_ARCHITECTURES.get(name, name)}"
-
-
-def find_epoch(plan: Plan) -> int | None:
-    """SOURCE_DATE_EPOCH, from a build argument or a global ARG, in seconds. Raises InvalidRequest."""
-    text = plan.build_args.get("SOURCE_DATE_EPOCH", plan.arguments.get("SOURCE_DATE_EPOCH", ""))
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 11):
-        raise InvalidRequest(f"invalid SOURCE_DATE_EPOCH: {text}", hint="it is a number of seconds since 1970")
-    return int(text)
 
 
 def format_time(time_ns: int) -> str:
@@ -243,8 +210,6 @@ class _Build:
     async def run(self) -> str:
         plan, progress = self._plan, self._progress
         self._shared.allowed = await self._find_allowed()
-        for line, text in plan.dockerfile.notices:
-            progress.notice(f"[Warning] {text} (line {line})", line)
         top = progress.stage(0)
         for argument in plan.dockerfile.arguments:
             top.start(argument)
