@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from labdock.store.snapshots import Layer
 
 OnEvent = Callable[[BuildEvent], None]
 OnOutput = Callable[[str, bytes], None]
+#: Connects to an agent's socket on the client's machine.
+DialAgent = Callable[[], Awaitable[socket.socket]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,21 @@ class BaseImage:
 
 
 @dataclass(frozen=True, slots=True)
+class StepMount:
+    """A mount of a RUN step: ``kind`` bind takes *source*, a path that is there; options are mount(8)'s words."""
+
+    target: str
+    source: str
+    kind: str = "bind"
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One RUN step. ``snapshot`` is an active snapshot's key; the rest as in a container."""
+    """One RUN step. ``snapshot`` is an active snapshot's key; the rest as in a container.
+
+    ``hosts`` are ``name:address``; ``shm_size`` in bytes, 0 the default.
+    """
 
     container: str
     snapshot: str
@@ -40,6 +56,9 @@ class RunRequest:
     cwd: str
     user: str
     network: str = "default"
+    mounts: tuple[StepMount, ...] = ()
+    hosts: tuple[str, ...] = ()
+    shm_size: int = 0
 
 
 class Runner(Protocol):
@@ -80,6 +99,9 @@ class ImageStore(Protocol):
     def get(self, ref: str) -> BuiltImage:
         """The image of that id or name; NoSuchImage."""
 
+    def unpack_layers(self, layers: Sequence[Layer]) -> object:
+        """Unpack *layers*, bottom first, where their chain ids are no snapshots yet."""
+
     def commit_layer(self, key: str, parent: str | None) -> tuple[Layer, str]:
         """Make a layer of active snapshot *key*, and commit it; gives the layer and its chain id, now its name."""
 
@@ -88,12 +110,18 @@ class ImageStore(Protocol):
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step once made. ``layer`` None: it changed no file. ``snapshot``: the chain id after it; "" is empty."""
+    """What a step once made. ``layer`` None: it changed no file. ``snapshot``: the chain id after it; "" is empty.
+
+    ``text`` is for people; ``used_ns`` the time of the last use, about; ``uses`` counts them.
+    """
 
     key: str
     created: str
     layer: Layer | None = None
     snapshot: str = ""
+    text: str = ""
+    used_ns: int = 0
+    uses: int = 0
 
 
 class StepRecords(Protocol):
@@ -113,6 +141,9 @@ class BuildRequest:
     ``tree`` is what :func:`labdock.build.context.receive` made of it (None: the folder itself is the context).
     ``build_args``: None = named without a value by a client that has none. ``dockerfile`` is relative to the
     context. ``cache_from`` None: every step made before may be used again; else only those in the named images.
+    ``secrets`` and ``agents`` are what RUN --mount=type=secret and ssh find. ``contexts``:
+    named ones, trees or the names of images. ``explain``: say why steps are not cached; ``debug``: keep an image of the
+    state before a RUN that fails.
     """
 
     context: Path
@@ -127,6 +158,13 @@ class BuildRequest:
     platform: str = ""
     cache_from: tuple[str, ...] | None = None
     tree: MemoryTree | None = None
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    agents: Mapping[str, DialAgent] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    shm_size: int = 0
+    contexts: Mapping[str, MemoryTree | str] = field(default_factory=dict)
+    explain: bool = False
+    debug: bool = False
 
 
 class BuildStepFailed(LabdockError):

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections.abc import Callable
+
+import msgspec
 
 from labdock.build import StepRecord, StepRecords
 from labdock.errors import NotFound
 from labdock.store.content import ContentStore
 from labdock.store.snapshots import Kind, Snapshotter
+
+#: Uses within this many ns count as one.
+_USE_NS = 60 * 10**9
 
 
 def make_key(kind: str, *parts: object) -> str:
@@ -25,7 +32,14 @@ def make_key(kind: str, *parts: object) -> str:
 class StepCache:
     """Finds what is still there of what was made before."""
 
-    def __init__(self, records: StepRecords, snapshotter: Snapshotter, content: ContentStore) -> None:
+    def __init__(
+        self,
+        records: StepRecords,
+        snapshotter: Snapshotter,
+        content: ContentStore,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._now = now
         self._records = records
         self._snapshotter = snapshotter
         self._content = content
@@ -36,8 +50,10 @@ class StepCache:
         *allowed*: only these snapshots may be used.
         """
         record = self._records.get(key)
-        if record is None or record.layer is None:
-            return record
+        if record is None:
+            return None
+        if record.layer is None:
+            return self._use(record)
         if allowed is not None and record.snapshot not in allowed:
             return None
         try:
@@ -45,10 +61,20 @@ class StepCache:
         except NotFound:
             whole = False
         if whole and self._content.has(record.layer.digest):
-            return record
+            return self._use(record)
         self._records.delete(key)
         return None
 
-    def keep(self, record: StepRecord) -> None:
+    def _use(self, record: StepRecord) -> StepRecord:
+        """Note the use, but not each of many that follow one another."""
+        now = self._now()
+        if now - record.used_ns > _USE_NS:
+            record = msgspec.structs.replace(record, used_ns=now, uses=record.uses + 1)
+            self._records.put(record.key, record)
+        return record
+
+    def keep(self, record: StepRecord) -> StepRecord:
         """Remember *record*."""
+        record = msgspec.structs.replace(record, used_ns=self._now())
         self._records.put(record.key, record)
+        return record

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from labdock.build.dockerfile import instructions as ast
+from labdock.build.dockerfile.ports import read_port
 from labdock.build.dockerfile.source import Word, refuse
 from labdock.build.dockerfile.words import LexError, split
 from labdock.build.plan import Plan, expand_word
@@ -21,7 +22,6 @@ from labdock.schema.oci import History, ImageConfig, RuntimeConfig
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHELL = ("/bin/sh", "-c")
-_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([a-zA-Z]+))?\Z")
 _REALTIME = re.compile(r"RTMIN(?:\+([0-9]{1,2}))?\Z|RTMAX(?:-([0-9]{1,2}))?\Z")
 
 
@@ -149,15 +149,11 @@ def _expose(draft: Draft, instruction: ast.Expose) -> str:
     shown = []
     for word in instruction.ports:
         for text in draft.split(word):
-            found = _PORT.match(text)
-            first = int(found[1]) if found else 0
-            last = int(found[2] or first) if found else 0
-            protocol = (found[3] or "tcp").lower() if found else ""
-            if not 1 <= first <= last <= 65535:
-                raise refuse(word.range, f"invalid containerPort: {text}", hint="for example 80, 53/udp or 8000-8010")
-            if protocol not in ("tcp", "udp", "sctp"):
-                raise refuse(word.range, f"invalid proto: {protocol}", hint="it is tcp, udp or sctp")
-            ports |= {f"{port}/{protocol}": {} for port in range(first, last + 1)}
+            try:
+                found = read_port(text)
+            except ValueError as error:
+                raise refuse(word.range, str(error), hint="for example 80, 53/udp or 8000-8010") from None
+            ports |= {key: {} for key in found.names()}
             shown.append(text)
     draft.change(exposed_ports=dict(sorted(ports.items())))
     return "EXPOSE " + " ".join(shown)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from labdock.build.config import Draft
 from labdock.build.context import unpack
 from labdock.build.dockerfile import instructions as ast
+from labdock.build.dockerfile.remotes import BadSource, HttpSource, settle
 from labdock.build.dockerfile.source import Range, Word, refuse
 from labdock.build.dockerfile.words import Lexer, LexError
 from labdock.build.modes import Mode
 from labdock.build.patterns import BadPattern, PathMatcher, has_wildcard
 from labdock.build.rootfs import find_owner
 from labdock.build.selection import Source, digest_sources, find_sources
+from labdock.build.sources import Held, Remote
 from labdock.build.transfer import Writer
-from labdock.build.trees import FILE, Data, MemoryTree, Node, Tree
+from labdock.build.trees import FILE, FOLDER, Data, MemoryTree, Node, Tree
 from labdock.build.workspace import Workspace
 from labdock.errors import Corrupt, DockerfileError, InvalidRequest
 from labdock.store.layers import headers
@@ -25,7 +29,10 @@ from labdock.store.layers.compression import Plain
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A COPY or ADD with its words resolved. ``destination`` is absolute; it ends in a slash when a folder is meant."""
+    """A COPY or ADD with its words resolved. ``destination`` is absolute; it ends in a slash when a folder is meant.
+
+    ``remote``: the files are another stage's or image's. ``remotes``: for each source, what it names elsewhere.
+    """
 
     keyword: str
     sources: tuple[str, ...]
@@ -40,14 +47,25 @@ class Order:
     parents: bool
     shown: str
     range: Range
+    remotes: tuple[Remote | None, ...] = ()
+    checksum: str = ""
+    unpack_fetched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A source in its tree. ``unpack``: if it is an archive, what is in it is meant."""
+
+    tree: Tree
+    source: Source
+    unpack: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What an order takes: ``sources`` of ``tree``, and the heredocs. ``digest`` is their content's."""
+    """What an order takes, the heredocs apart. ``digest`` is their content's."""
 
-    tree: Tree
-    sources: tuple[Source, ...]
+    pieces: tuple[Piece, ...]
     digest: str
 
 
@@ -68,6 +86,7 @@ def resolve(draft: Draft, instruction: ast.Transfer) -> Order:
     shown = " ".join(
         [instruction.keyword, *instruction.flags, *sources, *(f"<<{name}" for name, _ in inlines), destination]
     )
+    checksum, remotes = _find_remotes(draft, instruction, sources)
     return Order(
         instruction.keyword,
         sources,
@@ -82,7 +101,24 @@ def resolve(draft: Draft, instruction: ast.Transfer) -> Order:
         isinstance(instruction, ast.Copy) and instruction.parents,
         shown,
         instruction.range,
+        remotes,
+        checksum,
+        isinstance(instruction, ast.Add) and instruction.unpack is True,
     )
+
+
+def _find_remotes(
+    draft: Draft, instruction: ast.Transfer, sources: tuple[str, ...]
+) -> tuple[str, tuple[Remote | None, ...]]:
+    """The checksum ADD asks for, and which of its *sources* are elsewhere."""
+    if not isinstance(instruction, ast.Add):
+        return "", (None,) * len(sources)
+    checksum = draft.expand(instruction.checksum) if instruction.checksum else ""
+    try:
+        return checksum, settle(sources, checksum=checksum, keep_git_dir=instruction.keep_git_dir)
+    except BadSource as error:
+        where = instruction.checksum.range if instruction.checksum else instruction.range
+        raise refuse(where, str(error)) from None
 
 
 def _expand_path(draft: Draft, word: Word) -> str:
@@ -114,17 +150,27 @@ def describe(order: Order) -> list[object]:
     """What of *order* counts for the cache, the content apart."""
     mode = order.mode.text if order.mode else ""
     what = [order.keyword, order.sources, order.inlines, order.excludes, order.unpack, order.parents]
-    return [*what, order.destination, order.chown, mode]
+    fetched = [order.checksum, order.unpack_fetched] if any(order.remotes) else []
+    return [*what, order.destination, order.chown, mode, *fetched]
 
 
-def take(tree: Tree, order: Order, *, owners: bool) -> Taken:
-    """Find what *order* names in *tree*. *owners*: they are copied. Raises DockerfileError for what is not there."""
+def take(tree: Tree, order: Order, held: Sequence[Held | None], *, owners: bool) -> Taken:
+    """Find what *order* names in *tree*, or has *held* from elsewhere. *owners*: they are copied.
+
+    Raises DockerfileError for what is not there.
+    """
     try:
         excludes = PathMatcher(list(order.excludes))
     except BadPattern as error:
         raise _fail(order, order.range, f"--exclude: {error}") from None
     found: list[Source] = []
-    for text, where in zip(order.sources, order.ranges, strict=True):
+    pieces: list[Piece] = []
+    identities: list[str] = []
+    for text, where, fetched in zip(order.sources, order.ranges, held, strict=True):
+        if fetched is not None:
+            pieces.append(_take_fetched(order, fetched))
+            identities.append(f"{fetched.source.name} {fetched.identity}")
+            continue
         try:
             some = find_sources(tree, text, excludes, parents=order.parents)
         except (BadPattern, OSError) as error:
@@ -132,9 +178,34 @@ def take(tree: Tree, order: Order, *, owners: bool) -> Taken:
         if not some and not (has_wildcard(text) and len(order.sources) + len(order.inlines) > 1):
             raise _missing(order, where, text)
         found += some
-    if not found and not order.inlines:
+        pieces += [Piece(tree, source, order.unpack) for source in some]
+    if not pieces and not order.inlines:
         raise _missing(order, order.range, " ".join(order.sources))
-    return Taken(tree, tuple(found), digest_sources(tree, found, owners=owners))
+    digest = digest_sources(tree, found, owners=owners)
+    if identities:
+        digest = hashlib.sha256("\0".join([digest, *identities]).encode("utf-8", "surrogateescape")).hexdigest()
+    return Taken(tuple(pieces), digest)
+
+
+def _take_fetched(order: Order, held: Held) -> Piece:
+    if isinstance(held.remote, HttpSource):
+        wanted = order.checksum.partition(":")
+        if wanted[0] == "sha256" and wanted[2] != held.identity:
+            problem = f"digest mismatch sha256:{held.identity}: {order.checksum}"
+            raise _fail(order, held.where, problem, hint="the file at this URL is not the one that was meant")
+        if wanted[2] and wanted[0] != "sha256":
+            raise _fail(order, held.where, f"{wanted[0]} checksums are not supported", hint="give a sha256")
+    return Piece(held.tree, held.source, order.unpack_fetched and isinstance(held.remote, HttpSource))
+
+
+def list_files(taken: Taken) -> dict[str, str]:
+    """The files that are taken, each with a digest of content and mode."""
+    return {
+        posixpath.join(piece.source.node.path, relative): f"{node.mode:o} {node.digest or node.link}"[:24]
+        for piece in taken.pieces
+        for relative, node in piece.source.items
+        if node.kind != FOLDER
+    }
 
 
 def _missing(order: Order, where: Range, text: str) -> DockerfileError:
@@ -166,11 +237,12 @@ def fill(root: int, taken: Taken, order: Order, workspace: Workspace, notices: l
         asked = find_owner(root, order.chown) if order.chown else None
         owner = asked or keep
         writer = Writer(root, owner, order.mode, stop=workspace.stop, notices=notices)
-        for source in taken.sources:
-            if order.unpack and source.node.kind == FILE and is_archive(taken.tree, source.node):
-                _fill_archive(root, taken.tree, source.node, asked, order, writer, workspace)
+        for piece in taken.pieces:
+            source = piece.source
+            if piece.unpack and source.node.kind == FILE and is_archive(piece.tree, source.node):
+                _fill_archive(root, piece.tree, source.node, asked, order, writer, workspace)
             else:
-                writer.write(taken.tree, (source,), _destination(order, source))
+                writer.write(piece.tree, (source,), _destination(order, source))
         for name, text in order.inlines:
             data = text.encode("utf-8", "surrogateescape")
             time_ns = (workspace.epoch or 0) * 10**9

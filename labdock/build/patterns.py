@@ -7,35 +7,40 @@ import re
 from dataclasses import dataclass
 
 from labdock.build.dockerfile.source import SPACES
+from labdock.build.wildcards import ANYTHING, GAP, STAR, Matcher, make
+
+_ANY = ("class", "[^/]")
+#: So many regular expressions are put into one.
+_TOGETHER = 100
 
 
 class BadPattern(ValueError):
     """A pattern that can't be read (Go: "syntax error in pattern")."""
 
 
-def translate_glob(pattern: str) -> re.Pattern[str]:
-    """filepath.Match's *pattern* as a regular expression for a whole path. Raises BadPattern."""
-    out: list[str] = []
+def translate_glob(pattern: str) -> Matcher:
+    """filepath.Match's *pattern* as a matcher of a whole path. Raises BadPattern."""
+    parts: list[tuple[str, str]] = []
     at = 0
     while at < len(pattern):
         char = pattern[at]
         at += 1
         if char == "*":
-            if out[-1:] != ["[^/]*"]:
-                out.append("[^/]*")
+            if parts[-1:] != [(STAR, "")]:
+                parts.append((STAR, ""))
         elif char == "?":
-            out.append("[^/]")
+            parts.append(_ANY)
         elif char == "[":
             found, at = _read_class(pattern, at)
-            out.append(found)
+            parts.append(("class", found))
         elif char == "\\":
             if at == len(pattern):
                 raise BadPattern(f"syntax error in pattern: {pattern}")
-            out.append(re.escape(pattern[at]))
+            parts.append(("char", pattern[at]))
             at += 1
         else:
-            out.append(re.escape(char))
-    return re.compile("".join(out) + r"\Z", re.DOTALL)
+            parts.append(("char", char))
+    return make(parts)
 
 
 def _read_class(pattern: str, at: int) -> tuple[str, int]:
@@ -80,18 +85,43 @@ class _Pattern:
     text: str
     excepted: bool
     kind: str = "exact"
-    regex: re.Pattern[str] | None = None
+    matcher: Matcher | None = None
+
+
+class _Group:
+    """Patterns in a row that all leave out, or all take back: which of them matches does not matter.
+
+    However many there are without wildcards, they cost one look into a set.
+    """
+
+    def __init__(self, patterns: list[_Pattern]) -> None:
+        self.excepted = patterns[0].excepted
+        self._exact = {one.text for one in patterns if one.kind == "exact"}
+        self._prefixes = tuple(one.text[:-2] for one in patterns if one.kind == "prefix")
+        suffixes = [one.text[2:] for one in patterns if one.kind == "suffix"]
+        self._suffixes = tuple(suffixes)
+        self._exact |= {suffix[1:] for suffix in suffixes if suffix.startswith("/")}
+        matchers = [one.matcher for one in patterns if one.matcher is not None]
+        simple = [one for one in matchers if isinstance(one, re.Pattern)]
+        self._matchers: list[Matcher] = [one for one in matchers if not isinstance(one, re.Pattern)]
+        for at in range(0, len(simple), _TOGETHER):
+            expressions = [f"(?:{one.pattern})" for one in simple[at : at + _TOGETHER]]
+            self._matchers.append(re.compile("|".join(expressions), re.DOTALL))
 
     def matches(self, path: str) -> bool:
-        if self.kind == "exact":
-            return path == self.text
-        if self.kind == "prefix":
-            return path.startswith(self.text[:-2])
-        if self.kind == "suffix":
-            suffix = self.text[2:]
-            return path.endswith(suffix) or (suffix.startswith("/") and path == suffix[1:])
-        assert self.regex is not None
-        return self.regex.match(path) is not None
+        if path in self._exact or path.startswith(self._prefixes) or path.endswith(self._suffixes):
+            return True
+        return any(matcher.match(path) is not None for matcher in self._matchers)
+
+
+def _group(patterns: list[_Pattern]) -> list[_Group]:
+    runs: list[list[_Pattern]] = []
+    for pattern in patterns:
+        if runs and runs[-1][0].excepted == pattern.excepted:
+            runs[-1].append(pattern)
+        else:
+            runs.append([pattern])
+    return [_Group(run) for run in runs]
 
 
 class PathMatcher:
@@ -99,7 +129,7 @@ class PathMatcher:
 
     def __init__(self, patterns: list[str]) -> None:
         """Raises BadPattern."""
-        self._patterns: list[_Pattern] = []
+        compiled: list[_Pattern] = []
         for text in patterns:
             text = text.strip(SPACES)
             if not text:
@@ -112,40 +142,45 @@ class PathMatcher:
                 raise BadPattern('illegal exclusion pattern: "!"')
             text = text[1:] if excepted else text
             translate_glob(text)
-            self._patterns.append(_compile(text, excepted))
-        self.has_exceptions = any(pattern.excepted for pattern in self._patterns)
+            compiled.append(_compile(text, excepted))
+        self.texts = frozenset(pattern.text for pattern in compiled if not pattern.excepted)
+        self.has_exceptions = any(pattern.excepted for pattern in compiled)
+        self._groups = _group(compiled)
 
     def __bool__(self) -> bool:
-        return bool(self._patterns)
+        return bool(self._groups)
 
     def matches(self, path: str) -> bool:
-        """Whether *path* (relative, clean, "/" between names) is matched in the end."""
+        """Whether *path* (relative, clean, "/" between names) is matched in the end (MatchesOrParentMatches)."""
         parts = path.split("/")
         prefixes = ["/".join(parts[: count + 1]) for count in range(len(parts))]
         matched = False
-        for pattern in self._patterns:
-            if pattern.excepted == matched and any(pattern.matches(prefix) for prefix in reversed(prefixes)):
-                matched = not pattern.excepted
+        for group in self._groups:
+            if group.excepted == matched and any(group.matches(prefix) for prefix in reversed(prefixes)):
+                matched = not group.excepted
         return matched
 
     def descend(self, path: str, above: tuple[bool, ...] = ()) -> tuple[bool, tuple[bool, ...]]:
-        """As :meth:`matches`, with what was found for the folder above; gives that for *path*, too.
+        """Whether *path* is matched, with what was found for the folder above; gives that for *path*, too.
 
-        patternmatcher's MatchesUsingParentResults, whose results differ from :meth:`matches` in nothing.
+        quirk: patternmatcher's MatchesUsingParentResults, which walks of a context use. A pattern that had nothing to
+        change for the folder was not looked at, so ``["a/b", "!a"]`` leaves ``a/b/c`` out here and keeps it in
+        :meth:`matches`.
         """
         matched, own = False, []
-        for index, pattern in enumerate(self._patterns):
+        for index, group in enumerate(self._groups):
             found = bool(above) and above[index]
-            if not found and pattern.excepted == matched:
-                found = pattern.matches(path)
+            if not found and group.excepted == matched:
+                found = group.matches(path)
             own.append(found)
             if found:
-                matched = not pattern.excepted
+                matched = not group.excepted
         return matched, tuple(own)
 
 
 def _compile(text: str, excepted: bool) -> _Pattern:
-    regex, kind, at = "", "exact", 0
+    parts: list[tuple[str, str]] = []
+    kind, at = "exact", 0
     while at < len(text):
         first = at == 0
         char = text[at]
@@ -154,29 +189,27 @@ def _compile(text: str, excepted: bool) -> _Pattern:
             at += 1
             if text[at : at + 1] == "/":
                 at += 1
-            if at == len(text):
-                kind, regex = ("prefix", regex) if kind == "exact" else ("regex", regex + ".*")
-            else:
-                # The same twice over is the same once, and would only cost time.
-                regex, kind = (regex if regex.endswith("(?:.*/)?") else regex + "(?:.*/)?"), "regex"
-            if first:
-                kind = "suffix"
+            wildcard = (ANYTHING if at == len(text) else GAP, "")
+            # The same twice over is the same once, and would only cost time.
+            parts += [wildcard] if parts[-1:] != [wildcard] else []
+            kind = "suffix" if first else "prefix" if at == len(text) and kind == "exact" else "parts"
         elif char == "*":
-            regex, kind = (regex if regex.endswith("[^/]*") else regex + "[^/]*"), "regex"
+            parts += [(STAR, "")] if parts[-1:] != [(STAR, "")] else []
+            kind = "parts"
         elif char == "?":
-            regex, kind = regex + "[^/]", "regex"
+            parts, kind = [*parts, _ANY], "parts"
         elif char == "\\" and at < len(text):
-            regex, kind = regex + re.escape(text[at]), "regex"
+            parts.append(("char", text[at]))
+            kind = "parts"
             at += 1
         elif char == "[":
             found, at = _read_class(text, at)
-            regex, kind = regex + found.removeprefix("(?!/)"), "regex"
-        elif char == "]":
-            regex, kind = regex + r"\]", "regex"
+            parts.append(("class", found.removeprefix("(?!/)")))
+            kind = "parts"
         else:
-            regex += re.escape(char)
-    compiled = re.compile(regex + r"\Z", re.DOTALL) if kind == "regex" else None
-    return _Pattern(text, excepted, kind, compiled)
+            kind = "parts" if char == "]" else kind
+            parts.append(("char", char))
+    return _Pattern(text, excepted, kind, make(parts) if kind == "parts" else None)
 
 
 def read_ignore_file(data: bytes) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -25,9 +26,9 @@ class Scope:
         return Scope(dict(self.env), dict(self.args))
 
     @property
-    def values(self) -> dict[str, str]:
-        """What ``$name`` means here."""
-        return {**self.env, **self.args}
+    def values(self) -> Mapping[str, str]:
+        """What ``$name`` means here: a view, made without copying."""
+        return ChainMap(self.args, self.env)
 
     def set_env(self, name: str, value: str) -> None:
         self.env[name] = value

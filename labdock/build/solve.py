@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import platform as machine
+import os
 import shutil
 import tempfile
 import time
@@ -21,6 +21,7 @@ import msgspec
 from labdock.build import (
     BaseImage,
     BuildRequest,
+    BuildStepFailed,
     ImageStore,
     OnEvent,
     Puller,
@@ -28,23 +29,30 @@ from labdock.build import (
     StepRecords,
 )
 from labdock.build.cache import StepCache
+from labdock.build.caches import CacheFolders
+from labdock.build.checks import Finding
 from labdock.build.config import DEFAULT_PATH, Draft
-from labdock.build.context import ignore, read_file
-from labdock.build.dockerfile.parser import parse
-from labdock.build.plan import SCRATCH, Plan, PlannedStage, Source, make_plan
-from labdock.build.progress import Progress
+from labdock.build.mounts import Origin, StepMounts
+from labdock.build.opening import check_request, find_epoch, native_platform, open_request
+from labdock.build.patterns import PathMatcher
+from labdock.build.plan import SCRATCH, Plan, PlannedStage, Source
+from labdock.build.progress import Progress, StageProgress
+from labdock.build.selection import find_sources
+from labdock.build.sources import Fetcher, FetchRecords, Remotes
 from labdock.build.stages import Shared, StageBuilder, StageState
-from labdock.build.trees import MemoryTree, scan
+from labdock.build.traces import Memory, Traces
+from labdock.build.transfer import Writer
+from labdock.build.trees import MemoryTree
 from labdock.build.workspace import OpenTree, Workspace, recover
 from labdock.errors import DockerfileError, InvalidRequest, LabdockError, NoSuchImage, SystemFailure
 from labdock.schema.oci import ImageConfig, RootFS, RuntimeConfig
 from labdock.store.content import ContentStore
 from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer, Snapshotter
-from labdock.store.snapshots.mounting import open_mounted
+from labdock.store.snapshots.mounting import open_mounted, unmount_below
 
-_LARGEST_DOCKERFILE = 4 << 20
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
+#: RUN steps of one build at a time.
+_AT_ONCE = max(2, min(8, os.cpu_count() or 2))
 
 
 class Builder:
@@ -63,6 +71,10 @@ class Builder:
         records: StepRecords,
         folder: Path,
         *,
+        caches: CacheFolders,
+        traces: Traces,
+        fetcher: Fetcher | None = None,
+        fetched: FetchRecords | None = None,
         now: Callable[[], int] = time.time_ns,
         open_tree: OpenTree = open_mounted,
     ) -> None:
@@ -70,14 +82,20 @@ class Builder:
         self.snapshotter = snapshotter
         self.runner = runner
         self.puller = puller
-        self.cache = StepCache(records, snapshotter, content)
+        self.cache = StepCache(records, snapshotter, content, now)
+        self.caches = caches
+        self.traces = traces
+        self.fetcher = fetcher
+        self.fetched = fetched
         self.folder = folder
         self.now = now
         self.open_tree = open_tree
 
     def recover(self) -> int:
         """At start, before any build: remove what a killed process left. Gives how many snapshots that were."""
+        unmount_below(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.caches.recover()
         return recover(self.snapshotter)
 
     async def build(self, request: BuildRequest, on_event: OnEvent) -> str:
@@ -86,68 +104,47 @@ class Builder:
         Raises DockerfileError and InvalidRequest before the first event for a request that can't be begun.
         After that every failure is emitted as BuildFailed, then raised (BuildStepFailed for a RUN's exit code).
         """
-        plan, epoch, context = await asyncio.to_thread(_read, request)
+        opened = await asyncio.to_thread(open_request, request, self.images)
+        plan, epoch, context = opened.plan, opened.epoch, opened.context
         folder = await asyncio.to_thread(self._make_folder)
         workspace = Workspace(self.snapshotter, self.images, folder / "tree", self.open_tree)
         workspace.epoch = epoch
         progress = Progress(on_event, plan.total)
+        debug = ""
         try:
             with self.images.leases.hold() as hold:
-                return await _Build(self, request, plan, context, workspace, progress, hold).run()
+                build = _Build(self, request, plan, context, workspace, progress, hold, folder)
+                for finding in opened.findings:
+                    on_event(finding.notice())
+                try:
+                    return await build.run()
+                except BuildStepFailed:
+                    debug = await build.keep_failed()
+                    raise
+                finally:
+                    await build.close()
         except LabdockError as error:
-            progress.failed(error)
+            progress.failed(error, debug)
             raise
         except OSError as error:
             failure = SystemFailure(f"building: {error}")
             progress.failed(failure)
             raise failure from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, True))
+
+    async def check(self, request: BuildRequest) -> tuple[Finding, ...]:
+        """Only what the checks say: of the target and what it needs, or of all stages when none is named.
+
+        Raises InvalidRequest, DockerfileError as :meth:`build` does, and when findings are to be errors.
+        """
+        return await asyncio.to_thread(check_request, request, self.images)
 
     def _make_folder(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         (folder / "tree").mkdir()
         return folder
-
-
-def _read(request: BuildRequest) -> tuple[Plan, int | None, MemoryTree]:
-    """The plan, SOURCE_DATE_EPOCH, and the context as far as it is not ignored. Raises InvalidRequest."""
-    tree = request.tree if request.tree is not None else scan(request.context)
-    plan = _read_plan(tree, request)
-    return plan, find_epoch(plan), ignore(tree, request.dockerfile)
-
-
-def _read_plan(tree: MemoryTree, request: BuildRequest) -> Plan:
-    data = read_file(tree, request.dockerfile, _LARGEST_DOCKERFILE)
-    if data is None:
-        raise InvalidRequest(
-            f"Cannot locate specified Dockerfile: {request.dockerfile}",
-            hint="it must be inside the build context; name it with -f when it is not called Dockerfile",
-        )
-    return make_plan(
-        parse(data),
-        build_args=request.build_args,
-        target=request.target,
-        platform=request.platform,
-        native=native_platform(),
-    )
-
-
-def native_platform() -> str:
-    """What this machine builds for by default, like linux/amd64."""
-    name = machine.machine()
-    return f"linux/{_ARCHITECTURES.get(name, name)}"
-
-
-def find_epoch(plan: Plan) -> int | None:
-    """SOURCE_DATE_EPOCH, from a build argument or a global ARG, in seconds. Raises InvalidRequest."""
-    text = plan.build_args.get("SOURCE_DATE_EPOCH", plan.arguments.get("SOURCE_DATE_EPOCH", ""))
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 11):
-        raise InvalidRequest(f"invalid SOURCE_DATE_EPOCH: {text}", hint="it is a number of seconds since 1970")
-    return int(text)
 
 
 def format_time(time_ns: int) -> str:
@@ -168,6 +165,7 @@ class _Build:
         workspace: Workspace,
         progress: Progress,
         hold: Hold,
+        folder: Path,
     ) -> None:
         self._builder = builder
         self._request = request
@@ -175,21 +173,35 @@ class _Build:
         self._workspace = workspace
         self._hold = hold
         self._progress = progress
-        self._planned = {entry.stage.index: entry for entry in plan.stages}
-        self._stages: dict[int, StageState] = {}
-        self._images: dict[tuple[str, str], BaseImage] = {}
+        self._folder = folder
+        self._stages: dict[int, asyncio.Task[StageState]] = {}
+        self._images: dict[tuple[str, str], asyncio.Task[BaseImage]] = {}
+        self._failed: StageBuilder | None = None
+        self._memory = Memory(builder.traces, "\0".join((request.dockerfile, *request.names)), request.explain)
+        find = self._find_origin
+        mounts = StepMounts(workspace, builder.caches, folder, context, find, hold, request.secrets, request.agents)
+        mounts.no_cache = request.no_cache
         self._shared = Shared(
-            workspace,
-            builder.cache,
-            builder.runner,
-            progress,
-            context,
-            self._clock,
-            self._find_snapshot,
-            hold,
-            request.network or "default",
-            request.no_cache,
+            workspace=workspace,
+            images=builder.images,
+            cache=builder.cache,
+            runner=builder.runner,
+            context=context,
+            clock=self._clock,
+            find_origin=find,
+            hold=hold,
+            mounts=mounts,
+            remotes=Remotes(builder.fetcher, builder.fetched, self._make_folder),
+            turns=asyncio.Semaphore(_AT_ONCE),
+            memory=self._memory,
+            network=request.network or "default",
+            hosts=request.hosts,
+            shm_size=request.shm_size,
+            no_cache=request.no_cache,
         )
+
+    def _make_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="fetched-", dir=self._folder))
 
     def _clock(self) -> str:
         epoch = self._workspace.epoch
@@ -198,21 +210,54 @@ class _Build:
     async def run(self) -> str:
         plan, progress = self._plan, self._progress
         self._shared.allowed = await self._find_allowed()
-        for line, text in plan.dockerfile.notices:
-            progress.notice(f"[Warning] {text} (line {line})", line)
+        top = progress.stage(0)
         for argument in plan.dockerfile.arguments:
-            progress.start(argument, "")
-            progress.done("")
-        for entry in plan.stages:
-            await self._stage(entry)
-        state = self._stages[plan.target.stage.index]
+            top.start(argument)
+            top.done("")
+        state = await self._build_stages(top.step)
         config = self._finish_config(state)
         layers = tuple(state.layers)
         image = await self._workspace.work(self._builder.images.assemble, config, layers, self._request.names)
+        self._memory.keep()
         if plan.unused:
             progress.notice(f"[Warning] One or more build-args [{' '.join(plan.unused)}] were not consumed")
         progress.built(image.id, self._request.names)
         return image.id
+
+    async def _build_stages(self, before: int) -> StageState:
+        """All stages side by side; each waits for what it stands on or copies from. Gives the target's state."""
+        for entry in self._plan.stages:
+            name = f"stage {entry.stage.name or entry.stage.index}"
+            own = self._progress.stage(before, entry.stage.name)
+            self._stages[entry.stage.index] = asyncio.create_task(self._stage(entry, own), name=name)
+            before += 1 + len(entry.stage.instructions)
+        tasks = tuple(self._stages.values())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        # The stage that failed by itself says why; those that waited for it say the same.
+        failed = [task for task in tasks if not task.cancelled() and task.exception() is not None]
+        for task in failed:
+            await task
+        return await self._stages[self._plan.target.stage.index]
+
+    async def keep_failed(self) -> str:
+        """An image, without a name, of the state before the step that failed, if the request wants it; its id."""
+        builder = self._failed
+        if builder is None or not self._request.debug:
+            return ""
+        config = self._finish_config(builder.state)
+        env = builder.state.draft.scope.run_env()
+        config = msgspec.structs.replace(config, config=msgspec.structs.replace(config.config, env=env))
+        image = await asyncio.to_thread(self._builder.images.assemble, config, tuple(builder.state.layers), ())
+        return image.id
+
+    async def close(self) -> None:
+        """Drop what was made for this build alone."""
+        await asyncio.shield(self._shared.mounts.close())
 
     async def _find_allowed(self) -> frozenset[str] | None:
         """The snapshots of the images in ``cache_from``; an unknown name brings none."""
@@ -224,21 +269,31 @@ class _Build:
                 found |= set((await asyncio.to_thread(self._builder.images.get, name)).chain_ids)
         return frozenset(found)
 
-    async def _stage(self, entry: PlannedStage) -> StageState:
-        self._progress.start(entry.stage.start, entry.stage.name)
-        state = await self._start(entry)
-        builder = StageBuilder(self._shared, entry.stage, state)
-        await builder.run()
-        self._stages[entry.stage.index] = builder.state
+    async def _stage(self, entry: PlannedStage, progress: StageProgress) -> StageState:
+        builder: StageBuilder | None = None
+        try:
+            waits = isinstance(entry.base, int)
+            state = await self._start(entry) if waits else None
+            progress.start(entry.stage.start)
+            state = state or await self._start(entry)
+            builder = StageBuilder(self._shared, entry.stage, state, progress)
+            await builder.run()
+        except (LabdockError, OSError):
+            self._progress.blame(progress)
+            self._failed = self._failed or builder
+            raise
         return builder.state
 
     async def _start(self, entry: PlannedStage) -> StageState:
         if isinstance(entry.base, int):
-            return self._stages[entry.base].child()
+            return (await asyncio.shield(self._stages[entry.base])).child()
         if entry.base == SCRATCH:
             return self._start_empty()
         try:
-            base = await self._image(entry.base, entry.platform)
+            context = self._request.contexts.get(entry.base)
+            if isinstance(context, MemoryTree):
+                return await self._start_context(context)
+            base = await self._image(context or entry.base, entry.platform)
         except NoSuchImage as error:
             where = entry.stage.start.base.range
             raise DockerfileError(
@@ -255,6 +310,22 @@ class _Build:
         self._hold.add(*(layer.digest for layer in layers))
         return StageState(Draft.of_base(self._plan, base.config), base.snapshot, layers, base.id)
 
+    async def _start_context(self, context: MemoryTree) -> StageState:
+        """A stage whose base is a folder: its files are the one layer."""
+        state = self._start_empty()
+        (source,) = find_sources(context, "/", PathMatcher([]))
+        workspace = self._workspace
+
+        def fill(root: int) -> bool:
+            Writer(root, (0, 0), stop=workspace.stop).write(context, (source,), "/")
+            return True
+
+        made = await workspace.work(workspace.make_layer, None, fill)
+        assert made is not None
+        layer, snapshot = made
+        self._hold.add(snapshot, layer.digest)
+        return StageState(state.draft, snapshot, [layer], snapshot)
+
     def _start_empty(self) -> StageState:
         os_name, _, rest = (self._request.platform or native_platform()).partition("/")
         architecture, _, variant = rest.partition("/")
@@ -264,24 +335,33 @@ class _Build:
         return StageState(Draft.of_base(self._plan, config), None, [], state)
 
     async def _image(self, name: str, platform: str) -> BaseImage:
-        known = self._images.get((name, platform))
-        if known is None:
-            resolved = self._builder.puller.resolve(name, platform or None, pull=self._request.pull)
-            known = self._images[name, platform] = await resolved
-            if known.snapshot is not None:
-                self._hold.add(known.snapshot)
-        return known
+        task = self._images.get((name, platform))
+        if task is None:
+            resolving = self._resolve(name, platform)
+            task = self._images[name, platform] = asyncio.create_task(resolving, name=f"image {name}")
+        return await asyncio.shield(task)
 
-    async def _find_snapshot(self, source: Source) -> str | None:
+    async def _resolve(self, name: str, platform: str) -> BaseImage:
+        found = await self._builder.puller.resolve(name, platform or None, pull=self._request.pull)
+        if found.snapshot is not None:
+            self._hold.add(found.snapshot)
+        return found
+
+    async def _find_origin(self, source: Source) -> Origin:
         if isinstance(source, str):
-            return None if source == SCRATCH else (await self._image(source, self._request.platform)).snapshot
+            if source == SCRATCH:
+                return Origin()
+            context = self._request.contexts.get(source)
+            if isinstance(context, MemoryTree):
+                return Origin(tree=context)
+            return Origin((await self._image(context or source, self._request.platform)).snapshot)
         if source not in self._stages:
             # Only an ONBUILD trigger of a base image, not known when this was planned, asks for such a stage.
             raise InvalidRequest(
                 f"an ONBUILD trigger copies from stage {source}, which the target does not need otherwise",
                 hint="name that stage in a COPY --from of the target",
             )
-        return self._stages[source].snapshot
+        return Origin((await asyncio.shield(self._stages[source])).snapshot)
 
     def _finish_config(self, state: StageState) -> ImageConfig:
         draft = state.draft

@@ -10,7 +10,10 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from labdock.build.modes import Mode
@@ -23,6 +26,9 @@ from labdock.store.layers.rooted import FLAGS, remove_tree
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SMALL = 1 << 16
 _PIECE = 8 << 20
+#: From this size on a file's bytes are copied by the second thread, which may be this many files behind.
+_LARGE = 4 << 20
+_AHEAD = 4
 
 
 class Stopped(Exception):
@@ -41,6 +47,9 @@ class Writer:
     notices: list[str] = field(default_factory=list)
     _links: dict[object, tuple[str, str]] = field(default_factory=dict)
     _open: list[tuple[str, int, Node | None]] = field(default_factory=list)
+    _pack: int = -1
+    _helper: ThreadPoolExecutor | None = None
+    _pending: deque[Future[None]] = field(default_factory=deque)
 
     def write(self, tree: Tree, sources: Sequence[Source], destination: str) -> None:
         """Write all *sources* to *destination*: absolute, with a slash at its end when it must be a folder.
@@ -48,19 +57,35 @@ class Writer:
         Raises InvalidRequest for what can't be put there, StorageFull, SystemFailure, Stopped.
         """
         path = os.fsencode(destination.strip("/"))
-        for source in sources:
-            self._links.clear()
-            try:
-                if source.is_folder:
-                    self._write_folder(tree, source, path)
-                else:
-                    self._write_file(tree, source, path, destination.endswith("/"))
-            except OSError as error:
-                raise _translate(error, destination) from error
-            finally:
-                for _, fd, _ in self._open:
-                    os.close(fd)
-                self._open.clear()
+        try:
+            with self._opened(tree):
+                for source in sources:
+                    self._links.clear()
+                    try:
+                        if source.is_folder:
+                            self._write_folder(tree, source, path)
+                        else:
+                            self._write_file(tree, source, path, destination.endswith("/"))
+                    finally:
+                        for _, fd, _ in self._open:
+                            os.close(fd)
+                        self._open.clear()
+        except OSError as error:
+            raise _translate(error, destination) from error
+
+    @contextmanager
+    def _opened(self, tree: Tree) -> Iterator[None]:
+        """*tree*'s pack, and a second thread for the bytes of large files while this one makes the small ones."""
+        self._pack = -1 if tree.pack is None else os.open(tree.pack, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with ThreadPoolExecutor(1, "labdock-copy") as self._helper:
+                yield
+                while self._pending:
+                    self._pending.popleft().result()
+        finally:
+            self._pending.clear()
+            if self._pack >= 0:
+                os.close(self._pack)
 
     def _write_file(self, tree: Tree, source: Source, path: bytes, must_be_folder: bool) -> None:
         name = os.fsencode(source.name)
@@ -170,16 +195,27 @@ class Writer:
     def _write_data(self, tree: Tree, node: Node, folder: int, name: str) -> None:
         if self.stop.is_set():
             raise Stopped
+        # A mode given at its creation is one change of the inode less (often: see _settle).
+        mode = self._mode_of(node) & 0o777
         try:
-            fd = os.open(name, _CREATE, 0o600, dir_fd=folder)
+            fd = os.open(name, _CREATE, mode, dir_fd=folder)
         except FileExistsError:
             self._clear(folder, name)
-            fd = os.open(name, _CREATE, 0o600, dir_fd=folder)
+            fd = os.open(name, _CREATE, mode, dir_fd=folder)
+        if node.size < _LARGE or self._helper is None:
+            self._fill_data(tree, node, fd)
+            return
+        if len(self._pending) >= _AHEAD:
+            self._pending.popleft().result()
+        self._pending.append(self._helper.submit(self._fill_data, tree, node, fd))
+
+    def _fill_data(self, tree: Tree, node: Node, fd: int) -> None:
+        """Give the new file *fd* its bytes and what else it has; closes it."""
         try:
             if node.data is not None:
                 _write_all(fd, node.data)
             else:
-                with Data(tree, node) as source:
+                with Data(tree, node, self._pack) as source:
                     self._copy_data(source, fd)
             self._settle(fd, node)
         finally:
@@ -201,14 +237,20 @@ class Writer:
         while data := source.read(_SMALL):
             _write_all(target, data)
 
+    def _mode_of(self, node: Node) -> int:
+        return self.mode.apply(node.mode, folder=node.kind == FOLDER) if self.mode else node.mode
+
     def _settle(self, fd: int, node: Node) -> None:
         uid, gid = self.owner or (node.uid, node.gid)
-        try:
-            os.fchown(fd, uid, gid)
-        except OSError as error:
-            self._without_owner(error, node, uid, gid)
-        mode = self.mode.apply(node.mode, folder=node.kind == FOLDER) if self.mode else node.mode
-        os.fchmod(fd, mode)
+        found, mode = os.fstat(fd), self._mode_of(node)
+        # What is so already is left alone: each change is an entry in the file system's journal.
+        if (found.st_uid, found.st_gid) != (uid, gid):
+            try:
+                os.fchown(fd, uid, gid)
+            except OSError as error:
+                self._without_owner(error, node, uid, gid)
+        if stat.S_IMODE(found.st_mode) != mode or mode & 0o7000:
+            os.fchmod(fd, mode)
         for key, value in node.xattrs.items():
             try:
                 os.setxattr(fd, key, value)

@@ -169,14 +169,18 @@ def follow(tree: Tree, path: str, *, last: bool = True) -> str:
 
 
 class Data:
-    """The bytes of a file of a tree, opened: ``fd`` at ``start``, ``size`` of them. A context manager, and a Source."""
+    """The bytes of a file of a tree, opened: ``fd`` at ``start``, ``size`` of them. A context manager, and a Source.
 
-    def __init__(self, tree: Tree, node: Node) -> None:
+    *pack*: the tree's pack, where it is open already (-1: it is not); it stays open.
+    """
+
+    def __init__(self, tree: Tree, node: Node, pack: int = -1) -> None:
         packed = node.offset >= 0
         assert not packed or tree.pack is not None
         path = tree.pack if packed else tree.folder / node.path
         assert path is not None
-        self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._lent = packed and pack >= 0
+        self.fd = pack if self._lent else os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self.start = node.offset if packed else 0
         self.size = node.size
         self._at = 0
@@ -191,7 +195,8 @@ class Data:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.fd)
+        if not self._lent:
+            os.close(self.fd)
 
 
 def hash_node(tree: Tree, node: Node) -> str:

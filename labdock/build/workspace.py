@@ -38,6 +38,7 @@ class Workspace:
         self._images = images
         self._open_tree = open_tree
         self._folder = folder
+        self._mounting = threading.Lock()
         self.epoch: int | None = None
         self.stop = threading.Event()
 
@@ -64,10 +65,25 @@ class Workspace:
         with suppress(NotFound):
             self._snapshotter.remove(key)
 
+    def lend(self, snapshot: str, *, writable: bool) -> tuple[tuple[Mount, ...], str]:
+        """How to mount committed *snapshot*, what is written to it apart; and the key to drop afterwards."""
+        key = f"{PREFIX}{'use' if writable else 'view'}-{os.urandom(12).hex()}"
+        make = self._snapshotter.prepare if writable else self._snapshotter.view
+        return make(key, snapshot), key
+
+    def settle(self, name: str, key: str) -> None:
+        """Freeze active *key* as *name*, for this build alone: :meth:`drop` it."""
+        self._snapshotter.commit(name, key)
+
+    def _open(self, mounts: Sequence[Mount]) -> int:
+        # One folder to mount on, several threads.
+        with self._mounting:
+            return self._open_tree(mounts, self._folder)
+
     @contextmanager
     def opened(self, key: str) -> Iterator[int]:
         """The tree of active snapshot *key* as a folder fd."""
-        fd = self._open_tree(self._snapshotter.mounts(key), self._folder)
+        fd = self._open(self._snapshotter.mounts(key))
         try:
             yield fd
         finally:
@@ -82,7 +98,7 @@ class Workspace:
         key = f"{PREFIX}view-{os.urandom(12).hex()}"
         mounts = self._snapshotter.view(key, snapshot)
         try:
-            fd = self._open_tree(mounts, self._folder)
+            fd = self._open(mounts)
             try:
                 yield FolderTree(Path(f"/proc/self/fd/{fd}"))
             finally:
@@ -141,6 +157,6 @@ def _clamp(path: str, most: int) -> None:
 def recover(snapshotter: Snapshotter) -> int:
     """At start: remove what builds of a process that was killed left behind. Gives how many snapshots there were."""
     left = [info.key for info in snapshotter.walk() if info.key.startswith(PREFIX)]
-    for key in left:
+    for key in reversed(left):
         snapshotter.remove(key)
     return len(left)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
-from labdock.commands.build_view import BuildView, excerpt_text, step_note, step_title
+from labdock.commands.build_view import BuildView, excerpt_text, notice_text, step_note, step_title
 from labdock.commands.results import printable
 from labdock.schema import build
 
@@ -31,12 +31,19 @@ def show_build(
         return f"{DIM}{text}{PLAIN}" if colours else text
 
     at_line_start = True
+    shown = 0  # The step whose title was printed last; independent stages take turns.
     with contextlib.closing(_closable(events)) as source:
         try:
             for event in source:
                 if event is None:
                     continue
                 view.apply(event, time.monotonic())
+                number = getattr(event, "step", 0)
+                if number not in (0, shown) and not isinstance(event, build.StepStarted | build.BuildFailed):
+                    write("" if at_line_start else "\n")
+                    at_line_start = True
+                    say("".join(printable(step_title(step)) for step in (view.step(number),) if step))
+                shown = number or shown
                 if isinstance(event, build.StepOutput):
                     write(event.text)
                     at_line_start = event.text.endswith("\n")
@@ -54,7 +61,7 @@ def show_build(
 
 def _line(view: BuildView, event: AnyBuildEvent, dim: Callable[[str], str]) -> str:
     now = time.monotonic()
-    step = view.steps[-1] if view.steps else None
+    step = view.step(getattr(event, "step", 0))
     match event:
         case build.StepStarted() if step:
             return printable(step_title(step))
@@ -62,8 +69,10 @@ def _line(view: BuildView, event: AnyBuildEvent, dim: Callable[[str], str]) -> s
             return dim("  cached")
         case build.StepDone() if step and step.state == "done":
             return dim(f"  {step_note(step, now)}")
+        case build.StepExplained():
+            return "\n".join(dim(f"  not cached: {printable(reason)}") for reason in event.reasons)
         case build.BuildNotice():
-            return f"note: {printable(event.text)}"
+            return notice_text(view, event)
         case build.BuildDone():
             return printable(view.headline(now))
         case build.BuildFailed():

@@ -22,8 +22,9 @@ from labdock.client.caller import Caller
 from labdock.client.transport import Transport, UnixTransport
 
 if TYPE_CHECKING:
+    from labdock.client.builds import Builds
     from labdock.client.containers import Containers, Execs
-    from labdock.client.images import Builds, Images
+    from labdock.client.images import Images
     from labdock.client.keyring import Keyring
     from labdock.client.registries import Registries
     from labdock.client.system import Networks, System, Volumes
@@ -74,7 +75,7 @@ class Client:
 
     @cached_property
     def builds(self) -> Builds:
-        from labdock.client.images import Builds
+        from labdock.client.builds import Builds
 
         return Builds(self._caller, self.keyring)
 

@@ -5,12 +5,14 @@ The tar is made as it is sent: sorted, owned by 0:0 (as Docker's client sends it
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labdock.client.ignore import Matcher, read_patterns
 from labdock.errors import InvalidRequest
@@ -67,6 +69,59 @@ def from_folder(
         extra[IGNORE_FILE] = before + f"\n{name}\n".encode()
     names, size = _choose(root, Matcher(patterns), None if force else MAX_CONTEXT)
     return Context(root, names, extra, name, size)
+
+
+def from_named(folder: Path, *, force: bool = False) -> Context:
+    """A further context (``--build-context NAME=FOLDER``): the folder, its own ``.dockerignore`` honoured.
+
+    Raises InvalidRequest as :func:`from_folder`.
+    """
+    if not folder.is_dir():
+        raise InvalidRequest(f"unable to prepare context: {str(folder)!r} is no folder")
+    root = folder.resolve()
+    if not force:
+        _refuse_whole_worlds(root)
+    path = root / IGNORE_FILE
+    patterns = read_patterns(path.read_text(errors="replace")) if path.is_file() else []
+    names, size = _choose(root, Matcher(patterns), None if force else MAX_CONTEXT)
+    return Context(root, names, {}, "", size)
+
+
+def from_layout(folder: Path, reference: str = "") -> Context:
+    """An OCI image layout, whole, its index reduced to the image *reference* (a tag or a digest; "": the only one).
+
+    Raises InvalidRequest when it is no layout or has no such image.
+    """
+    index_file = folder / "index.json"
+    try:
+        index = json.loads(index_file.read_bytes())
+        manifests = list(index["manifests"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidRequest(f"{folder} is no OCI image layout: {index_file} can't be read ({error})") from error
+    if reference:
+        manifests = [each for each in manifests if reference in (each.get("digest"), _tag(each))]
+    if not manifests or (not reference and len(manifests) > 1):
+        known = ", ".join(sorted({_tag(each) or str(each.get("digest")) for each in index["manifests"]})) or "none"
+        raise InvalidRequest(
+            f"the OCI layout {folder} has no image {reference!r}" if reference else f"{folder}: which image is meant?",
+            hint=f"it has: {known}",
+        )
+    root = folder.resolve()
+    names, size = _choose(root, Matcher([]), None)
+    return Context(root, names, {"index.json": json.dumps(index | {"manifests": manifests}).encode()}, "", size)
+
+
+def from_cache(folder: Path) -> Context | None:
+    """A cache that ``--cache-to type=local`` wrote; None while there is none in *folder*."""
+    if not (folder / "index.json").is_file():
+        return None
+    root = folder.resolve()
+    names, size = _choose(root, Matcher([]), None)
+    return Context(root, names, {}, "", size)
+
+
+def _tag(manifest: dict[str, Any]) -> str:
+    return str((manifest.get("annotations") or {}).get("org.opencontainers.image.ref.name", ""))
 
 
 def _refuse_whole_worlds(root: Path) -> None:

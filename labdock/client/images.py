@@ -1,4 +1,4 @@
-"""Images over the engine's API, and builds.
+"""Images over the engine's API.
 
 Where a registry is asked, *auth* is who we are to it: None takes the keyring's credentials for it (which raises
 HelperFailed when a helper can't be asked), ``Auth()`` asks as nobody.
@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from labdock.client.caller import Caller, lines, path
-from labdock.client.progress import JobLine, build_events, job_lines
+from labdock.client.progress import JobLine, job_lines
 from labdock.client.results import Image, ImageSummary, Layer, Result, Wire, result
-from labdock.schema.build import AnyBuildEvent
 
 if TYPE_CHECKING:
     from labdock.client.credentials import Auth
@@ -134,60 +131,6 @@ class Images:
         """The images as one archive, in parts."""
         with self._caller.open("GET", "/images/get", {"names": tuple(refs)}) as answer:
             yield from answer.chunks()
-
-
-class Builds:
-    """Building images. The registries' credentials go along: a build may pull."""
-
-    def __init__(self, caller: Caller, keyring: Keyring | None = None) -> None:
-        self._caller = caller
-        self._keyring = keyring
-
-    def build(
-        self,
-        context: Iterator[bytes],
-        *,
-        dockerfile: str | None = None,
-        names: tuple[str, ...] = (),
-        build_args: Mapping[str, str | None] | None = None,
-        labels: Mapping[str, str] | None = None,
-        target: str | None = None,
-        no_cache: bool = False,
-        pull: bool = False,
-        network: str | None = None,
-        platform: str | None = None,
-        cache_from: tuple[str, ...] = (),
-        tick: float | None = None,
-    ) -> Iterator[AnyBuildEvent | None]:
-        """Send the context (a tar, in parts) and give what the build says. Closing the iterator stops the build.
-
-        None comes whenever *tick* seconds passed without news. Raises InvalidRequest for a Dockerfile that
-        can't be parsed; a build that fails later ends with a BuildFailed event.
-        """
-        query = {
-            "labdock": True,
-            "dockerfile": dockerfile,
-            "t": list(names),
-            "buildargs": build_args,
-            "labels": labels,
-            "target": target,
-            "nocache": no_cache,
-            "pull": pull,
-            "networkmode": network,
-            "platform": platform,
-            "cachefrom": msgspec.json.encode(cache_from).decode() if cache_from else None,
-            "rm": True,
-        }
-        answer = self._caller.open("POST", "/build", query, context, headers=TAR + self._registry_config())
-        yield from build_events(lines(answer, tick))
-
-    def _registry_config(self) -> Headers:
-        known = self._keyring.all() if self._keyring is not None else {}
-        if not known:
-            return ()
-        from labdock.client.credentials import config_header
-
-        return (("X-Registry-Config", config_header(known)),)
 
 
 def registry_auth(keyring: Keyring | None, name: str, auth: Auth | None) -> Headers:

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from labdock.commands import values
-from labdock.commands.build_view import BuildError, BuildView
+from labdock.commands.build_inputs import Delivery, read_extras
+from labdock.commands.build_outputs import deliver, read_deliveries
+from labdock.commands.build_view import BuildError, BuildView, CheckReport
+from labdock.commands.builders import remember_failure
 from labdock.commands.cards import ImageCard
 from labdock.commands.results import Result, Text
 from labdock.commands.tree import command
@@ -31,21 +34,40 @@ _USES_CONTEXT = re.compile(
 )
 
 
+_REMOTE = re.compile(r"(https?|git|ssh)://|git@|github\.com/")
+
+
 def build_options(function: F) -> F:
     """Decorator: the options that ``build`` and ``%%dockerfile`` share."""
     options = [
+        click.option("--allow", multiple=True, help='Allow extra privileged entitlement (e.g. "network.host")'),
         click.option("--build-arg", multiple=True, help="Set build-time variables"),
-        click.option("--cache-from", multiple=True, help="Images to consider as cache sources"),
+        click.option("--build-context", multiple=True, help="Additional build contexts (name=path, image or URL)"),
+        click.option("--cache-from", multiple=True, help='Cache sources (an image, "type=local,src=FOLDER")'),
+        click.option("--cache-to", multiple=True, help='Cache destinations ("type=local,dest=FOLDER[,mode=max]")'),
+        click.option("--check", is_flag=True, help="Check the Dockerfile, build nothing"),
+        click.option("--explain", is_flag=True, help="Say of each step that is not cached which input changed"),
         click.option("--force-context", is_flag=True, help="Send the context even if it is a home or over 500 MB"),
         click.option("--force-rm", is_flag=True, help="Always remove intermediate containers (it always does)"),
         click.option("--iidfile", help="Write the image ID to the file"),
         click.option("--label", multiple=True, help="Set metadata for an image"),
         click.option("--network", help="Set the networking mode for the RUN instructions during build"),
         click.option("--no-cache", is_flag=True, help="Do not use cache when building the image"),
+        click.option("-o", "--output", multiple=True, help='Output destination ("type=local,dest=path", tar, oci)'),
         click.option("--platform", help="Set platform if server is multi-platform capable"),
+        click.option(
+            "--progress",
+            type=click.Choice(["auto", "plain", "tty", "quiet", "rawjson"]),
+            default="auto",
+            help="Set type of progress output (rawjson: the typed events)",
+        ),
+        click.option("--provenance", help="Record how the image was made (true, mode=max), as an attestation"),
         click.option("--pull", is_flag=True, help="Always attempt to pull a newer version of the image"),
         click.option("-q", "--quiet", is_flag=True, help="Suppress the build output and print image ID on success"),
+        click.option("--reproducible", is_flag=True, help="The same inputs give the same image, on any day"),
         click.option("--rm/--no-rm", default=True, help="Remove intermediate containers (it always does)"),
+        click.option("--secret", multiple=True, help='Secret to expose to the build ("id=ID,src=FILE", env=NAME)'),
+        click.option("--ssh", multiple=True, help='SSH agent to expose to the build ("default", "ID=SOCKET")'),
         click.option("-t", "--tag", multiple=True, help='Name and optionally a tag in the "name:tag" format'),
         click.option("--target", help="Set the target build stage to build"),
     ]
@@ -65,12 +87,11 @@ def build(face: Face, /, path: str, dockerfile: str | None, **options: Any) -> R
 
     if path == "-" and dockerfile == "-":
         raise InvalidRequest("invalid argument: can't use stdin for both build context and dockerfile")
-    if re.match(r"(https?|git|ssh)://|git@|github\.com/", path):
-        raise InvalidRequest(
-            f"unable to prepare context: {path} is a URL: only folders and - are served yet",
-            hint="clone or download it, then build the folder",
-        )
     title = f"Building {', '.join(options['tag']) or 'an image'}"
+    if _REMOTE.match(path) and not Path(path).exists():
+        if dockerfile == "-":
+            raise InvalidRequest("a Dockerfile from standard input can't be used with a remote context")
+        return build_image(face, BuildView(title), None, dockerfile, options, remote=path)
     if path == "-":
         data = face.read_input()
         if _is_archive(data):
@@ -125,43 +146,89 @@ def _source(made: Context) -> str | None:
 
 
 def build_image(
-    face: Face, view: BuildView, tar: Iterator[bytes], dockerfile: str | None, options: dict[str, Any]
+    face: Face,
+    view: BuildView,
+    tar: Iterator[bytes] | None,
+    dockerfile: str | None,
+    options: dict[str, Any],
+    *,
+    remote: str | None = None,
 ) -> Result:
     """Send the context, show the build, give the image. Raises BuildError when the build fails."""
-    tick = None if options["quiet"] else 0.5
-    events = face.client.builds.build(
-        tar,
-        dockerfile=dockerfile,
-        names=options["tag"],
-        build_args=build_arguments(options["build_arg"]),
-        labels=values.key_values(options["label"]),
-        target=options["target"],
-        no_cache=options["no_cache"],
-        pull=options["pull"],
-        network=options["network"],
-        platform=options["platform"],
-        cache_from=options["cache_from"],
-        tick=tick,
+    quiet = options["quiet"] or options["progress"] == "quiet"
+    deliveries = read_deliveries(options["output"], options["cache_to"])
+    extras, cache_from = read_extras(options, deliveries)
+    events = _with_refusal(
+        face.client.builds.build(
+            tar,
+            remote=remote,
+            dockerfile=dockerfile,
+            names=options["tag"],
+            build_args=build_arguments(options["build_arg"]),
+            labels=values.key_values(options["label"]),
+            target=options["target"],
+            no_cache=options["no_cache"],
+            pull=options["pull"],
+            network=options["network"],
+            platform=options["platform"],
+            cache_from=cache_from,
+            extras=extras,
+            tick=None if quiet else 0.5,
+        )
     )
-    events = _with_refusal(events)
-    if options["quiet"]:
-        for event in events:
-            if event is not None:
-                view.apply(event, 0.0)
+    if quiet or options["progress"] == "rawjson":
+        _follow_silently(face, view, events, raw=not quiet)
     else:
         face.show_build(view, events)
     if view.failed is not None:
-        raise BuildError(view.failed)
+        raise _failure(face, view.failed)
+    if options["check"]:
+        return CheckReport(view.warnings, view)
+    return _finish(face, view, deliveries, options, quiet=quiet)
+
+
+def _finish(
+    face: Face, view: BuildView, deliveries: tuple[Delivery, ...], options: dict[str, Any], *, quiet: bool
+) -> Result:
+    """What was built, handed over."""
     if view.done is None:
         raise EngineUnreachable(
             "the build's stream ended without an image or an error",
             hint="the engine may have been restarted; `labdock engine logs` shows its last words",
         )
+    deliver(face, deliveries, view.exported)
     if options["iidfile"]:
         Path(options["iidfile"]).write_text(view.done.image)
-    if not face.keeps_results or options["quiet"]:
+    if any(each.path is None for each in deliveries):
+        return Text("")  # Standard output is the tar's.
+    if not face.keeps_results or quiet:
         return Text(view.done.image)
     return ImageCard(face.client.images.inspect(view.done.image), view.done.names)
+
+
+def _follow_silently(face: Face, view: BuildView, events: Iterator[AnyBuildEvent | None], *, raw: bool) -> None:
+    import msgspec
+
+    for event in events:
+        if event is not None:
+            view.apply(event, 0.0)
+            if raw:
+                face.write("stderr", msgspec.json.encode(event) + b"\n")
+
+
+def _failure(face: Face, failed: BuildFailed) -> BuildError:
+    """The error, and how to look around where it happened."""
+    if failed.debug:
+        import msgspec
+
+        remember_failure(failed.debug)
+        way = (
+            "%%container debug runs the lines below it in the state before this step"
+            if face.keeps_results
+            else "`labdock debug` opens a shell in the state before this step"
+        )
+        failed = msgspec.structs.replace(failed, hint=f"{failed.hint}; {way}" if failed.hint else way)
+    return BuildError(failed)
 
 
 def _with_refusal(events: Iterator[AnyBuildEvent | None]) -> Iterator[AnyBuildEvent | None]:

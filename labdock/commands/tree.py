@@ -169,10 +169,16 @@ ENGINE = {
     "status": ("engine:status", "Say whether the engine runs, and how"),
     "stop": ("engine:stop", "Stop the engine and everything in it"),
 }
+BUILDER = {
+    "build": IMAGE["build"],
+    "prune": ("builders:prune", "Remove build cache"),
+}
 ROOT = {
     **{name: place for name, place in CONTAINER.items() if name not in ("ls", "inspect")},
     "build": IMAGE["build"],
+    "builder": ("tree:builder", "Manage builds"),
     "container": ("tree:container", "Manage containers"),
+    "debug": ("builders:debug", "Look around in the state before the step at which a build failed"),
     "doctor": ("engine:doctor", "Say what this machine allows, and what would lift each limit"),
     "engine": ("tree:engine", "Manage the engine"),
     "events": SYSTEM["events"],
@@ -202,6 +208,7 @@ ROOT = {
 }
 
 container = group("container", CONTAINER, "Manage containers.")
+builder = group("builder", BUILDER, "Manage builds.")
 image = group("image", IMAGE, "Manage images.")
 manifest = group("manifest", MANIFEST, "Look at manifests in registries.")
 registry = group("registry", REGISTRY, "Serve the engine's images to others.")

@@ -11,8 +11,11 @@ from pathlib import Path
 import msgspec
 
 from labdock.build import BuildRequest, StepRecord
+from labdock.build.caches import CacheFolders
 from labdock.build.context import receive
 from labdock.build.solve import Builder
+from labdock.build.sources import FetchRecord
+from labdock.build.traces import StageTrace
 from labdock.engine.events import Events
 from labdock.engine.registries import build_keychain
 from labdock.engine.steps import StepRunner
@@ -50,7 +53,19 @@ class Builds:
         self._events = events
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._records = database.records("steps", StepRecord)
-        self._builder = Builder(images, snapshotter, content, runner, transfers, self._records, folder / "work")
+        self.caches = CacheFolders(folder / "caches")
+        self._builder = Builder(
+            images,
+            snapshotter,
+            content,
+            runner,
+            transfers,
+            self._records,
+            folder / "work",
+            caches=self.caches,
+            traces=database.records("traces", StageTrace),
+            fetched=database.records("fetched", FetchRecord),
+        )
         self._builder.recover()
         shutil.rmtree(self._contexts, ignore_errors=True)
         self._contexts.mkdir(parents=True)

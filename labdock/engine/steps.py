@@ -13,7 +13,7 @@ from labdock.errors import Unsupported
 from labdock.network import names
 from labdock.network.networks import Networks
 from labdock.runtime import Attachment, Bundle, RuntimeDriver, users
-from labdock.runtime.spec import SpecRequest, build_spec
+from labdock.runtime.spec import SpecMount, SpecRequest, build_spec
 from labdock.schema.paths import Paths
 from labdock.store.snapshots import Snapshotter, mounting
 
@@ -62,7 +62,7 @@ class StepRunner:
         elif request.network not in ("host", "none"):
             raise Unsupported(f"RUN steps on network {request.network!r} are not supported yet", hint="use default")
         hostname = request.container[:12]
-        (folder / "hosts").write_text(names.hosts_file(hostname, addresses))
+        (folder / "hosts").write_text(names.hosts_file(hostname, addresses, extra=request.hosts))
         (folder / "resolv.conf").write_text(names.resolv_conf(self._networks.nameservers, self._networks.search))
         given = {entry.partition("=")[0] for entry in request.env}
         env = (*request.env, *(() if "HOME" in given else (f"HOME={user.home}",)))
@@ -79,6 +79,8 @@ class StepRunner:
                 seccomp="default" if self._machine.seccomp else "unconfined",
                 machine=platform.machine(),
                 files={f"/etc/{name}": str(folder / name) for name in ("hosts", "resolv.conf")},
+                mounts=tuple(SpecMount(one.target, one.source, one.kind, one.options) for one in request.mounts),
+                shm_size=request.shm_size or 64 << 20,
                 network=netns,
                 cgroup_mount=self._machine.cgroup_mount,
                 single_id=self._machine.single_id,

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from tests.bench import measures, report
+from tests.bench import builds, measures, report
 from tests.bench.archive import write_archive
 from tests.bench.engines import Engine, EngineMissing, Place, start_docker, start_labdock, start_podman, started
 
@@ -31,13 +31,11 @@ def main() -> int:
         if not engines:
             return 1
         _load(engines, place)
-        counts = {"rounds": options.rounds, "warmup": options.warmup}
-        peers = tuple(e.name for e in engines if e.name != report.OURS)
-        rows = [
-            report.Row("create+start+wait+remove, docker-py", 0.2, measures.measure_run(engines, **counts), peers),
-            report.Row("exec, docker-py", 0.6, measures.measure_exec(engines, **counts), peers),
-            report.Row("run --rm, own command line", 1.0, measures.measure_command(engines, **counts), ("podman",)),
-        ]
+        rows = []
+        if options.only != "builds":
+            rows += _measure_containers(engines, options)
+        if options.only != "containers":
+            rows += _measure_builds(engines, options, place)
         time.sleep(options.settle)
         memory = measures.measure_memory(engines)
     print(report.table(engines, rows, memory, notes))
@@ -46,11 +44,46 @@ def main() -> int:
     return 0
 
 
+def _measure_containers(engines: list[Engine], options: argparse.Namespace) -> list[report.Row]:
+    counts = {"rounds": options.rounds, "warmup": options.warmup}
+    peers = tuple(e.name for e in engines if e.name != report.OURS)
+    return [
+        report.Row("create+start+wait+remove, docker-py", 0.2, measures.measure_run(engines, **counts), peers),
+        report.Row("exec, docker-py", 0.6, measures.measure_exec(engines, **counts), peers),
+        report.Row("run --rm, own command line", 1.0, measures.measure_command(engines, **counts), ("podman",)),
+    ]
+
+
+def _measure_builds(engines: list[Engine], options: argparse.Namespace, place: Place) -> list[report.Row]:
+    home = place.home
+    few = {"rounds": options.build_rounds, "warmup": 1}
+    with builds.opened_builders(engines) as builders:
+        peers = tuple(b.name for b in builders if b.name != report.OURS)
+        return [
+            report.Row("build, 8 RUN steps, not cached", 0.2, builds.measure_steps(builders, home, **few), peers),
+            report.Row(
+                "build, the same, all cached",
+                0.6,
+                builds.measure_cached(builders, home, rounds=options.rounds, warmup=options.warmup),
+                peers,
+            ),
+            report.Row(
+                "build, COPY of 8,000 files + 384 MiB",
+                0.4,
+                builds.measure_copy(builders, home, rounds=options.build_rounds),
+                peers,
+            ),
+            report.Row("build, one of 10,000 files changed", 0.5, builds.measure_change(builders, home, **few), peers),
+        ]
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("engines", nargs="*", default=list(STARTERS), help="podman, docker, labdock (all of them)")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--build-rounds", type=int, default=3, help="rounds of builds that are not cached")
+    parser.add_argument("--only", choices=("containers", "builds"), help="a part of the measures")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds of quiet before memory is read")
     parser.add_argument("--limit", type=int, default=900, help="seconds after which everything is ended")
     parser.add_argument("--json", type=Path, help="write all figures there")

@@ -26,18 +26,33 @@ class Series:
         return statistics.median(self.times)
 
 
-def interleave(actions: dict[str, Callable[[], None]], *, rounds: int, warmup: int) -> dict[str, Series]:
-    """Time each action *rounds* times after *warmup* untimed rounds; who goes first changes from round to round."""
+def interleave(
+    actions: dict[str, Callable[[], None]],
+    *,
+    rounds: int,
+    warmup: int,
+    before: Callable[[str], None] | None = None,
+    after: Callable[[str], None] | None = None,
+) -> dict[str, Series]:
+    """Time each action *rounds* times after *warmup* untimed rounds; who goes first changes from round to round.
+
+    *before* and *after* are called around each action with its name, untimed.
+    """
     times: dict[str, list[float]] = {name: [] for name in actions}
     names = list(actions)
     for round_ in range(-warmup, rounds):
         turn = round_ % len(names)
         for name in names[turn:] + names[:turn]:
+            if before is not None:
+                before(name)
             begun = time.perf_counter()
             actions[name]()
+            taken = time.perf_counter() - begun
+            if after is not None:
+                after(name)
             if round_ >= 0:
-                times[name].append(time.perf_counter() - begun)
-    return {name: Series(tuple(taken)) for name, taken in times.items()}
+                times[name].append(taken)
+    return {name: Series(tuple(all_)) for name, all_ in times.items()}
 
 
 def measure_run(engines: Sequence[Engine], *, rounds: int, warmup: int) -> dict[str, Series]:

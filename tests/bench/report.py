@@ -40,13 +40,14 @@ MEMORY_GOAL = 90.0
 def table(engines: Sequence[Engine], rows: Sequence[Row], memory: dict[str, list[Usage]], notes: Sequence[str]) -> str:
     """Medians in milliseconds, ratios beside their goals."""
     names = [engine.name for engine in engines]
+    names += sorted({name for row in rows for name in row.series} - set(names))
     lines = [f"{'median of each, ms':<44}" + "".join(f"{name:>10}" for name in names) + f"{'ratio':>9}{'goal':>9}"]
     for row in rows:
         cells = "".join(f"{row.series[n].median * 1000:>10.1f}" if n in row.series else f"{'-':>10}" for n in names)
         ratio = f"{row.ratio:>9.2f}" if row.ratio is not None else f"{'-':>9}"
         lines.append(f"{row.title:<44}{cells}{ratio}{f'≤ {row.goal:g}':>9}{_verdict(row.ratio, row.goal)}")
     total = {name: sum(u.pss for u in memory.get(name, ())) / 1024 for name in names}
-    cells = "".join(f"{total[n]:>10.1f}" for n in names)
+    cells = "".join(f"{total[n]:>10.1f}" if total[n] else f"{'-':>10}" for n in names)
     ours = total.get(OURS)
     lines.append(f"{'idle memory, MiB PSS':<44}{cells}{'':>9}{f'≤ {MEMORY_GOAL:g}':>9}{_verdict(ours, MEMORY_GOAL)}")
     lines.append("")

@@ -24,12 +24,13 @@ class Directive:
 
 @dataclass(slots=True)
 class LineReader:
-    """Reads *text* line by line. ``escape``, ``directives``, ``empty_continuations`` fill as it goes."""
+    """Reads *text* line by line. ``escape``, ``directives``, ``empty_continuations`` (the first blank line
+    among a logical line's continuations, by where that begins) fill as it goes."""
 
     text: str
     escape: str = "\\"
     directives: list[Directive] = field(default_factory=list)
-    empty_continuations: list[int] = field(default_factory=list)
+    empty_continuations: dict[int, Range] = field(default_factory=dict)
     _lines: list[str] = field(default_factory=list)
     _next: int = 0
     _at_top: bool = True
@@ -108,7 +109,7 @@ class LineReader:
         while (cut := self._continues(text)) is not None:
             parts.append(text[:cut])
             length += cut
-            following = self._continuation()
+            following = self._continuation(places[0][0])
             if following is None:
                 break
             text = following
@@ -118,14 +119,14 @@ class LineReader:
             parts.append(text)
         return LogicalLine("".join(parts), tuple(starts), tuple(places), self._next)
 
-    def _continuation(self) -> str | None:
+    def _continuation(self, first: int) -> str | None:
         while (physical := self._take()) is not None:
             line = physical.rstrip("\r\n")
             bare = line.lstrip(SPACES)
             if bare.startswith("#"):
                 continue
             if not bare:
-                self.empty_continuations.append(self._next)
+                self.empty_continuations.setdefault(first, self.here())
                 continue
             return line
         return None

@@ -11,6 +11,7 @@ from labdock.build.dockerfile import instructions as ast
 from labdock.build.dockerfile.durations import parse_duration
 from labdock.build.dockerfile.flags import Flags
 from labdock.build.dockerfile.lines import LineReader
+from labdock.build.dockerfile.mounts import read_device, read_flag
 from labdock.build.dockerfile.source import SPACES, Range, Word, refuse
 from labdock.build.dockerfile.statements import (
     KEYWORDS,
@@ -64,8 +65,13 @@ def parse(source: str | bytes) -> ast.Dockerfile:
     stages = [
         ast.Stage(index, start, tuple(body)) for index, (start, body) in enumerate(zip(starts, bodies, strict=True))
     ]
-    notices = [(line, "Empty continuation line") for line in reader.empty_continuations]
-    return ast.Dockerfile(tuple(reader.directives), reader.escape, tuple(arguments), tuple(stages), tuple(notices))
+    empty = tuple(reader.empty_continuations.items())
+    named: dict[str, list[int]] = {}
+    for stage in stages:
+        if stage.name:
+            named.setdefault(stage.name, []).append(stage.index)
+    names = {name: tuple(numbers) for name, numbers in named.items()}
+    return ast.Dockerfile(tuple(reader.directives), reader.escape, tuple(arguments), tuple(stages), empty, names)
 
 
 def parse_trigger(text: str) -> ast.Instruction:
@@ -133,7 +139,7 @@ def _from(statement: Statement, flags: Flags) -> ast.From:
     elif len(words) != 1:
         hint = "write FROM image, or FROM image AS name"
         raise refuse(statement.range, "FROM requires either one or three arguments", hint=hint)
-    return ast.From(base=words[0], name=name, platform=flags.get("platform"), **_common(statement))
+    return ast.From(base=words[0], name=name, platform=flags.get("platform"), marks=words[1:], **_common(statement))
 
 
 def _arg(statement: Statement, flags: Flags) -> ast.Arg:
@@ -171,10 +177,10 @@ def _run(statement: Statement, flags: Flags) -> ast.Run:
         raise refuse(security.range, f'security "{security.text}" is not valid')
     return ast.Run(
         command=command,
-        mounts=flags.all("mount"),
+        mounts=tuple(read_flag(word) for word in flags.all("mount")),
         network=network.text if network else "default",
         security=security.text if security else "sandbox",
-        devices=flags.all("device"),
+        devices=tuple(read_device(word) for word in flags.all("device")),
         **_common(statement),
     )
 

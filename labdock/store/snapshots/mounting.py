@@ -17,6 +17,7 @@ from labdock.sys import mounts, namespaces
 _CLONE_FS = 0x200
 #: mount(2) takes one page of data with its NUL.
 _MOST_DATA = 4095
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 _COLON = re.compile(r"(?<!\\):")
 
 
@@ -41,6 +42,16 @@ def unmount(target: Path | str, *, lazy: bool = False) -> None:
         mounts.unmount(str(target), mounts.MNT_DETACH if lazy else 0)
     except OSError as error:
         raise SystemFailure(f"unmounting {target}: {error}") from error
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount all that is mounted below *folder*, left there by a process that was killed. Raises OSError."""
+    inside = str(folder.absolute()) + "/"
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    points = [_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), line.split(b" ")[4]) for line in lines]
+    for point in sorted((os.fsdecode(point) for point in points), reverse=True):
+        if point.startswith(inside):
+            mounts.unmount(point, mounts.MNT_DETACH)
 
 
 def open_mounted(wanted: Sequence[Mount], target: Path) -> int:

@@ -15,14 +15,18 @@ import msgspec
 import pytest
 
 from labdock.build import BaseImage, BuildRequest, OnOutput, RunRequest, StepRecord
+from labdock.build.caches import CacheFolders
+from labdock.build.dockerfile.remotes import GitSource
 from labdock.build.solve import Builder
-from labdock.errors import NoSuchImage
+from labdock.build.sources import FetchRecord
+from labdock.build.traces import StageTrace
+from labdock.errors import NoSuchImage, NotFound
 from labdock.schema.build import BuildEvent, StepCached, StepStarted
 from labdock.schema.oci import LAYER_TAR, Descriptor, ImageConfig, RootFS, RuntimeConfig, chain_ids
 from labdock.store.content import ContentStore
 from labdock.store.leases import Leases
 from labdock.store.metadata import Database
-from labdock.store.snapshots import Layer
+from labdock.store.snapshots import Layer, Mount
 from labdock.store.snapshots.mounting import mount_all, open_mounted, unmount
 from labdock.store.snapshots.overlay import OverlaySnapshotter
 
@@ -66,6 +70,16 @@ class FakeImages:
             self.snapshotter.commit(chain, key)
         return Layer(LAYER_TAR, diff_id, size, diff_id), chain
 
+    def unpack_layers(self, layers: Sequence[Layer]) -> None:
+        parent = None
+        for layer, chain in zip(layers, chain_ids(tuple(layer.diff_id for layer in layers)), strict=True):
+            if not self.snapshotter.has(chain):
+                self.snapshotter.prepare("unpack", parent)
+                with self.content.open(layer.digest) as file:
+                    self.snapshotter.apply("unpack", file)
+                self.snapshotter.commit(chain, "unpack")
+            parent = chain
+
     def assemble(self, config: ImageConfig, layers: Sequence[Layer], names: Sequence[str]) -> FakeImage:
         digest = self.content.write(msgspec.json.encode(config))
         blobs = tuple(Descriptor(media_type=one.media_type, digest=one.digest, size=one.size) for one in layers)
@@ -88,6 +102,34 @@ class FakePuller:
         return BaseImage(image.id, image.config, image.chain_ids[-1] if image.layers else None)
 
 
+class FakeFetcher:
+    """Fetches from a folder: the name after the last slash of a URL; a repository is a folder, its commit a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[str] = []
+
+    async def fetch(self, url: str, into: Path, known: FetchRecord | None = None) -> FetchRecord | None:
+        self.asked.append(url)
+        try:
+            data = (self.folder / url.rpartition("/")[2]).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"{url}: 404 Not Found") from None
+        digest = hashlib.sha256(data).hexdigest()
+        if known is not None and known.etag == digest:
+            return None
+        into.write_bytes(data)
+        return FetchRecord(digest=digest, size=len(data), mtime_ns=10**18, etag=digest)
+
+    async def find_commit(self, remote: str, ref: str) -> str:
+        self.asked.append(f"{remote}#{ref}")
+        return (self.folder / remote.rpartition("/")[2] / ".git").read_text()
+
+    async def clone(self, source: GitSource, commit: str, into: Path) -> None:
+        self.asked.append(f"{source.remote}@{commit}")
+        shutil.copytree(self.folder / source.remote.rpartition("/")[2], into, dirs_exist_ok=True)
+
+
 class ChrootRunner:
     """Runs a step's command in a chroot of the mounted snapshot."""
 
@@ -99,13 +141,24 @@ class ChrootRunner:
 
     async def run(self, request: RunRequest, on_output: OnOutput) -> int:
         self.requests.append(request)
-        self.folder.mkdir(exist_ok=True)
-        mount_all(self.snapshotter.mounts(request.snapshot), self.folder)
+        folder = self.folder / request.container
+        folder.mkdir(parents=True)
+        mount_all(self.snapshotter.mounts(request.snapshot), folder)
+        mounted = []
         try:
-            self._make_places()
+            self._make_places(folder)
+            for each in request.mounts:
+                point = folder / each.target.lstrip("/")
+                if each.kind == "bind" and not Path(each.source).is_dir():
+                    point.parent.mkdir(parents=True, exist_ok=True)
+                    point.touch()
+                else:
+                    point.mkdir(parents=True, exist_ok=True)
+                mount_all([Mount(each.kind, each.source, each.options)], point)
+                mounted.append(point)
             process = await asyncio.create_subprocess_exec(
                 "/usr/sbin/chroot",
-                str(self.folder),
+                str(folder),
                 "/bin/busybox",
                 "env",
                 "-i",
@@ -133,14 +186,18 @@ class ChrootRunner:
             assert code is not None
             return code
         finally:
-            unmount(self.folder)
+            for point in reversed(mounted):
+                unmount(point)
+            unmount(folder)
+            folder.rmdir()
 
-    def _make_places(self) -> None:
+    @staticmethod
+    def _make_places(folder: Path) -> None:
         """As a runtime does: places for the mounts that a container has."""
         for name in ("etc", "dev", "proc", "sys"):
-            (self.folder / name).mkdir(exist_ok=True)
+            (folder / name).mkdir(exist_ok=True)
         for name in ("etc/hosts", "etc/resolv.conf"):
-            (self.folder / name).touch()
+            (folder / name).touch()
 
 
 @dataclass
@@ -158,6 +215,7 @@ class World:
         self.images = FakeImages(self.content, self.snapshotter)
         self.runner = ChrootRunner(self.snapshotter, self.folder / "run")
         self.puller = FakePuller(self.images)
+        self.fetcher = FakeFetcher(self.folder / "remote")
         self.now = 1_700_000_000_000_000_000
         records = self.database.records("steps", StepRecord)
         self.builder = Builder(
@@ -168,6 +226,10 @@ class World:
             self.puller,
             records,
             self.folder / "build",
+            caches=CacheFolders(self.folder / "caches"),
+            traces=self.database.records("traces", StageTrace),
+            fetcher=self.fetcher,
+            fetched=self.database.records("fetched", FetchRecord),
             now=self._tick,
         )
 
@@ -224,7 +286,9 @@ class World:
     def steps(self) -> list[str]:
         """The texts of the steps, a * in front of those that came from the cache."""
         cached = {event.step for event in self.events if isinstance(event, StepCached)}
-        started = [event for event in self.events if isinstance(event, StepStarted)]
+        started = sorted(
+            (event for event in self.events if isinstance(event, StepStarted)), key=lambda event: event.step
+        )
         return [("*" if event.step in cached else "") + event.text for event in started]
 
     def listing(self, image: FakeImage) -> dict[str, tuple[int, int, int]]:

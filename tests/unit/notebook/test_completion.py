@@ -32,7 +32,7 @@ def offered(line: str, first: str = "", *, in_body: bool = False) -> list[str] |
         ("%container rmi ", ["busybox:latest", "app:1"]),
         ("%container image rm a", ["app:1"]),
         ("%container inspect ", ["web", "db", "busybox:latest", "app:1"]),
-        ("%%dockerfile --build", ["--build-arg"]),
+        ("%%dockerfile --build", ["--build-arg", "--build-context"]),
         ("%container nonsense ", []),
         ("%container", None),
         ("%containers x", None),
