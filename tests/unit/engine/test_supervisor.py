@@ -226,11 +226,11 @@ def test_an_end_on_a_full_disk_is_told_at_once_and_written_when_there_is_room(
 ) -> None:
     async def test(bench: Bench) -> None:
         await bench.supervisor.start(ID)
-        full = True
+        full = [True]
         execute = Database.execute
 
         def refuse(self: Database, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-            if full and statement.startswith("INSERT"):
+            if full[0] and statement.startswith("INSERT"):
                 raise StorageFull("database or disk is full")
             return execute(self, statement, parameters)
 
@@ -239,10 +239,11 @@ def test_an_end_on_a_full_disk_is_told_at_once_and_written_when_there_is_room(
         bench.supervisor.live(ID).exits.append(waiting)
         bench.driver.made[0].end(4)
         assert (await waiting).state.exit_code == 4
-        assert bench.ledger.behind
-        full = False
+        behind = [bench.ledger.behind]
+        full[0] = False
         await bench.settle()
-        assert not bench.ledger.behind
+        behind.append(bench.ledger.behind)
+        assert behind == [True, False]
         assert bench.pauses
         assert Ledger(bench.database).get(ID).state.exit_code == 4
 
