@@ -27,7 +27,18 @@ _EMPTY = "application/vnd.oci.empty.v1+json"
 _DOCKER_LAYERS = (oci.DOCKER_LAYER_GZIP, "application/vnd.docker.image.rootfs.diff.tar")
 _DOCKER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd"
 LAYERS = frozenset((oci.LAYER_TAR, oci.LAYER_GZIP, oci.LAYER_ZSTD, *_DOCKER_LAYERS, _DOCKER_ZSTD))
+_AS_OCI = {
+    oci.DOCKER_LAYER_GZIP: oci.LAYER_GZIP,
+    "application/vnd.docker.image.rootfs.diff.tar": oci.LAYER_TAR,
+    _DOCKER_ZSTD: oci.LAYER_ZSTD,
+}
 _FOREIGN = ("application/vnd.docker.image.rootfs.foreign.", "application/vnd.oci.image.layer.nondistributable.")
+
+
+def as_oci(layer: Descriptor) -> Descriptor:
+    """*layer* as a manifest of OCI's kind has it: Docker's names for the same media types are another's."""
+    kind = _AS_OCI.get(layer.media_type, layer.media_type)
+    return Descriptor(media_type=kind, digest=layer.digest, size=layer.size)
 
 
 def digest_of(data: bytes) -> str:
