@@ -52,7 +52,7 @@ def is_index(media_type: str) -> bool:
 def describe(data: bytes, media_type: str) -> Descriptor:
     """The descriptor of a manifest or index; its own mediaType counts when the server said something else."""
     try:
-        said = msgspec.json.decode(data, type=_Typed)
+        said = decode(data, _Typed)
     except msgspec.MsgspecError as error:
         raise Corrupt(f"a manifest does not parse: {error}") from error
     kind = said.media_type or media_type.partition(";")[0].strip()
@@ -70,7 +70,7 @@ def describe(data: bytes, media_type: str) -> Descriptor:
 class _Typed(msgspec.Struct, frozen=True, rename="camel"):
     schema_version: int = 0
     media_type: str = ""
-    manifests: msgspec.Raw | None = None
+    manifests: object = None
 
 
 def read_index(data: bytes) -> Index:
@@ -116,7 +116,10 @@ def decode(data: bytes, kind: type[_S]) -> _S:
 
     quirk: Go programs write null for empty lists and maps ("Volumes": null).
     """
-    return msgspec.convert(_drop_nulls(msgspec.json.decode(data)), kind)
+    try:
+        return msgspec.convert(_drop_nulls(msgspec.json.decode(data)), kind)
+    except RecursionError as error:
+        raise msgspec.DecodeError("nested too deep") from error
 
 
 def _drop_nulls(value: object) -> object:
