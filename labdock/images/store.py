@@ -425,6 +425,8 @@ class Images:
         found: set[str] = set()
         for record in self._records.all():
             found.update((record.id, record.manifest.digest), record.chain_ids, (x.digest for x in record.layers))
+        for known in self._digests.all():
+            found.update(known.blobs)
         for keeper in self.keepers:
             found.update(keeper())
         return found
