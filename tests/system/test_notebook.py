@@ -182,7 +182,7 @@ def test_interrupting_a_pull_ends_it(engine: EngineUnderTest, kernel: Kernel) ->
             assert reply["status"] == "error"
             assert "interrupted" in shown
             assert seconds < 1
-            call.settimeout(10)
+            call.settimeout(3)
             while call.recv(1000):
                 pass  # the engine hangs up as well
     assert "never" not in engine.docker("images")
