@@ -19,6 +19,7 @@ from labdock.images.store import Images, parse_config
 from labdock.registry.server.manifests import Parsed
 from labdock.schema.oci import Descriptor, Index, Manifest
 from labdock.store.content import ContentStore, Ingest
+from labdock.store.intents import fail_at
 from labdock.store.layers.compression import Plain
 from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer
@@ -162,6 +163,7 @@ class ArrivingBlob:
         self._kept.keep(digest, arrived=True)
         try:
             self._ingest.commit(digest)
+            fail_at("registry:arrived")
         except BaseException:
             self._kept.let_go(digest)
             raise
