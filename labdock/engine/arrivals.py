@@ -47,7 +47,7 @@ def examine(images: Images, name: str, parsed: Parsed, data: bytes) -> Arrived |
     try:
         found = _runnable(images.content, parsed, data)
         return _verify(images, *found) if found else None
-    except (LabdockError, msgspec.MsgspecError) as error:
+    except (LabdockError, msgspec.MsgspecError, RecursionError) as error:
         log.warning("%s was pushed and is no image of this engine: %s", name, error)
         return None
 
