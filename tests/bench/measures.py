@@ -26,13 +26,24 @@ class Series:
         return statistics.median(self.times)
 
 
-def interleave(actions: dict[str, Callable[[], None]], *, rounds: int, warmup: int) -> dict[str, Series]:
-    """Time each action *rounds* times after *warmup* untimed rounds; who goes first changes from round to round."""
+def interleave(
+    actions: dict[str, Callable[[], None]],
+    *,
+    rounds: int,
+    warmup: int,
+    prepare: dict[str, Callable[[], None]] | None = None,
+) -> dict[str, Series]:
+    """Time each action *rounds* times after *warmup* untimed rounds; who goes first changes from round to round.
+
+    What *prepare* has for a name is done before each of its actions, untimed.
+    """
     times: dict[str, list[float]] = {name: [] for name in actions}
     names = list(actions)
     for round_ in range(-warmup, rounds):
         turn = round_ % len(names)
         for name in names[turn:] + names[:turn]:
+            if prepare is not None:
+                prepare[name]()
             begun = time.perf_counter()
             actions[name]()
             if round_ >= 0:
@@ -84,7 +95,7 @@ def measure_command(engines: Sequence[Engine], *, rounds: int, warmup: int) -> d
     """``run --rm IMAGE true`` by each engine's own command line, from a shell's view: process start to exit."""
 
     def action(engine: Engine) -> Callable[[], None]:
-        command = [*engine.run, "true"]
+        command = [*engine.command, "run", "--rm", IMAGE, "true"]
 
         def run() -> None:
             done = subprocess.run(command, env=engine.environment, capture_output=True, timeout=60, check=False)
