@@ -51,6 +51,8 @@ class Place:
             "XDG_RUNTIME_DIR": str(self.runtime),
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
+            # podman gathers what it pulls here, gigabytes at times.
+            "TMPDIR": str(self.home),
         }
 
 

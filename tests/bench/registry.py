@@ -1,4 +1,4 @@
-"""Debian's docker-registry on a free port of the loopback, empty at first: what images are pulled from and pushed to."""
+"""Debian's docker-registry on a free port of the loopback, empty at first: images are pulled from and pushed to it."""
 
 from __future__ import annotations
 

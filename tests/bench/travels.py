@@ -9,7 +9,6 @@ import tarfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from isal import isal_zlib
 
