@@ -31,8 +31,9 @@ missing_packages() {
     done
     # The docker command line is what the tests talk to the engine with; any that is there will do.
     if [ "$wanted" != base ] && ! have docker; then gaps+=(docker-cli-of-this-release); fi
-    # Those who push to the engine's registry and pull from it in the tests.
+    # A registry to pull from and push to, and those who do the same with the engine's own.
     if [ "$wanted" != base ]; then
+        have docker-registry || gaps+=(docker-registry)
         have skopeo || gaps+=(skopeo)
         have podman || gaps+=(podman)
         have curl || gaps+=(curl)
@@ -46,7 +47,7 @@ missing_packages() {
 
 missing_programs() {
     local program gaps=()
-    [ "$wanted" = base ] || programs+=(docker skopeo podman curl)
+    [ "$wanted" = base ] || programs+=(docker docker-registry skopeo podman curl)
     [ "$wanted" != bench ] || programs+=(dockerd rootlesskit)
     for program in "${programs[@]}"; do
         have "$program" || gaps+=("$program")
