@@ -31,8 +31,14 @@ missing_packages() {
     done
     # The docker command line is what the tests talk to the engine with; any that is there will do.
     if [ "$wanted" != base ] && ! have docker; then gaps+=(docker-cli-of-this-release); fi
-    if [ "$wanted" = bench ]; then
+    # A registry to pull from and push to, and those who do the same with the engine's own.
+    if [ "$wanted" != base ]; then
+        have docker-registry || gaps+=(docker-registry)
+        have skopeo || gaps+=(skopeo)
         have podman || gaps+=(podman)
+        have curl || gaps+=(curl)
+    fi
+    if [ "$wanted" = bench ]; then
         have dockerd || gaps+=(docker.io)
         have rootlesskit || gaps+=(rootlesskit)
     fi
@@ -41,8 +47,8 @@ missing_packages() {
 
 missing_programs() {
     local program gaps=()
-    [ "$wanted" = base ] || programs+=(docker)
-    [ "$wanted" != bench ] || programs+=(podman dockerd rootlesskit)
+    [ "$wanted" = base ] || programs+=(docker docker-registry skopeo podman curl)
+    [ "$wanted" != bench ] || programs+=(dockerd rootlesskit)
     for program in "${programs[@]}"; do
         have "$program" || gaps+=("$program")
     done

@@ -241,7 +241,10 @@ class Registry:
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            first_byte = await reader.readexactly(1)
+            if first_byte == b"\x16":
+                return False  # TLS, to somebody who speaks plain
+            head = first_byte + await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             return False
         first, *lines = head.decode("latin-1").rstrip().split("\r\n")

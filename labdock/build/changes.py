@@ -1,4 +1,4 @@
-"""Dockerfile instructions that change only an image's config, as ``docker import --change`` and ``commit`` take them."""
+"""Instructions that change only an image's config, as ``docker import --change`` and ``commit`` take them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from labdock.schema.oci import ImageConfig
 #: moby/builder/dockerfile/dispatchers.go, validCommitCommands.
 ALLOWED = frozenset("CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR".split())
 
+_HINT = f"one of: {', '.join(sorted(ALLOWED))}"
+
 
 def apply_changes(config: ImageConfig, changes: Sequence[str]) -> ImageConfig:
     """*config* after *changes*, each one instruction (or several lines of them). Raises InvalidRequest."""
@@ -25,6 +27,8 @@ def apply_changes(config: ImageConfig, changes: Sequence[str]) -> ImageConfig:
         return config
     try:
         plan = make_plan(parse("\n".join(["FROM scratch", *lines]).encode()))
+        if len(plan.dockerfile.stages) > 1:
+            raise InvalidRequest("FROM is not a valid change command", hint=_HINT)
         draft = Draft.of_base(plan, config)
         for instruction in plan.target.stage.instructions:
             _apply(draft, instruction)
@@ -36,7 +40,7 @@ def apply_changes(config: ImageConfig, changes: Sequence[str]) -> ImageConfig:
 def _apply(draft: Draft, instruction: ast.Instruction) -> None:
     word = type(instruction).__name__.upper()
     if word not in ALLOWED:
-        raise InvalidRequest(f"{word} is not a valid change command", hint=f"one of: {', '.join(sorted(ALLOWED))}")
+        raise InvalidRequest(f"{word} is not a valid change command", hint=_HINT)
     if isinstance(instruction, ast.Workdir):
         # In a build it makes the folder too; here it is only written down.
         draft.change(working_dir=posixpath.normpath(posixpath.join(draft.workdir, draft.expand(instruction.path))))

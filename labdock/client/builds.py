@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from labdock.client.caller import Caller, lines, path
-from labdock.client.parcels import MEDIA_TYPE, Part, encode_parts
 from labdock.client.images import TAR, Headers
+from labdock.client.parcels import MEDIA_TYPE, Part, encode_parts
 from labdock.client.progress import build_events
 from labdock.schema.build import AnyBuildEvent
 

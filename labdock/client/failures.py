@@ -15,6 +15,7 @@ _BY_STATUS: dict[int, type[LabdockError]] = {
     403: errors.Forbidden,
     404: errors.NotFound,
     409: errors.Conflict,
+    429: errors.RateLimited,
     500: errors.SystemFailure,
     501: errors.Unsupported,
     503: errors.Unavailable,
@@ -73,6 +74,8 @@ def restore(status: int, body: bytes) -> LabdockError:
             hint=words.hint,
         )
     kind = _kind(status, message)
+    if kind is errors.RateLimited:
+        return errors.RateLimited(message, hint=words.hint)
     error = kind.__new__(kind)  # the named kinds build their words from a name; these words are ready
     LabdockError.__init__(error, message, hint=words.hint)
     return error

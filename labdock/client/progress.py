@@ -61,10 +61,18 @@ def job_lines(source: Iterable[bytes]) -> Iterator[JobLine | None]:
         yield line
 
 
+#: A job's error line has no status; its words do (the first that match).
+_MEANINGS = (
+    (404, re.compile("no such (?!host)|does not exist|not found", re.IGNORECASE)),
+    (429, re.compile("toomanyrequests|too many requests|rate limit", re.IGNORECASE)),
+    (401, re.compile("unauthorized|authentication required|no basic auth credentials", re.IGNORECASE)),
+)
+
+
 def _failure(line: JobLine) -> LabdockError:
     message = (line.error_detail and line.error_detail.message) or line.error
     hint = line.hint or (line.error_detail and line.error_detail.hint)
-    status = 404 if re.search("no such|does not exist|not found", message, re.IGNORECASE) else 500
+    status = next((status for status, words in _MEANINGS if words.search(message)), 500)
     return restore(status, msgspec.json.encode({"message": message, "hint": hint}))
 
 

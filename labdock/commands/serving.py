@@ -85,4 +85,5 @@ class Served(Result):
     def __str__(self) -> str:
         who = f"for {printable(self.serving.user)}" if self.serving.user else "for everybody"
         what = "read only" if self.serving.read_only else "pull and push"
-        return f"Serving at {self.host}, {what}, {who}: {self.host}/NAME:TAG"
+        wide = " and every other address of this machine" if self.serving.address in ("0.0.0.0", "::") else ""  # noqa: S104
+        return f"Serving at {self.host}{wide}, {what}, {who}: {self.host}/NAME:TAG"

@@ -21,7 +21,7 @@ MOST_PARTS = 10_000
 BAR = 24
 #: Statuses that count bytes arriving or leaving, and bytes worked on afterwards (Docker's words).
 MOVING = ("Downloading", "Pushing", "Loading layer", "Copying")
-WORKING = ("Extracting", "Unpacking", "Verifying", "Verifying Checksum")
+WORKING = ("Extracting", "Unpacking", "Compressing", "Verifying", "Verifying Checksum")
 MOVED = ("Download complete", "Verifying Checksum", "Extracting", "Unpacking", "Pull complete", "Pushed")
 DONE = ("Pull complete", "Already exists", "Pushed", "Layer already exists", "Loaded")
 

@@ -19,6 +19,7 @@ from labdock.images.store import Images, parse_config
 from labdock.registry.server.manifests import Parsed
 from labdock.schema.oci import Descriptor, Index, Manifest
 from labdock.store.content import ContentStore, Ingest
+from labdock.store.intents import fail_at
 from labdock.store.layers.compression import Plain
 from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer
@@ -46,7 +47,7 @@ def examine(images: Images, name: str, parsed: Parsed, data: bytes) -> Arrived |
     try:
         found = _runnable(images.content, parsed, data)
         return _verify(images, *found) if found else None
-    except (LabdockError, msgspec.MsgspecError) as error:
+    except (LabdockError, msgspec.MsgspecError, RecursionError) as error:
         log.warning("%s was pushed and is no image of this engine: %s", name, error)
         return None
 
@@ -162,6 +163,7 @@ class ArrivingBlob:
         self._kept.keep(digest, arrived=True)
         try:
             self._ingest.commit(digest)
+            fail_at("registry:arrived")
         except BaseException:
             self._kept.let_go(digest)
             raise

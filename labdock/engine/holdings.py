@@ -33,6 +33,7 @@ from labdock.registry.server.holdings import Blob, Held, Referrer
 from labdock.registry.server.manifests import Parsed, referrer_type
 from labdock.registry.server.refusals import Code, Refusal
 from labdock.registry.server.routes import is_name
+from labdock.store.intents import fail_at
 from labdock.store.metadata import Database
 
 #: A pinned manifest is left alone by prune for so long: its tag or its index may be on its way. Seconds.
@@ -183,6 +184,7 @@ class ImageHoldings:
         with self._images.leases.hold(parsed.digest, *blobs):
             self._content.write(data)
             self._remember(reference.name, parsed, blobs)
+            fail_at("registry:remembered")
             if not tag:
                 return
             arrived = examine(self._images, reference.familiar, parsed, data)
@@ -214,6 +216,7 @@ class ImageHoldings:
         else:
             origin = Origin(manifest=arrived.manifest)
             image = self._images.adopt(arrived.config, arrived.layers, [str(reference)], origin, arrived.sizes)
+            fail_at("registry:listed")
             self._tell(image.id, reference.familiar)
         with self._db.transaction():
             before = self._tags.get(str(reference))

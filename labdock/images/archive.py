@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 import msgspec
 
-from labdock.errors import Corrupt, InvalidRequest
-from labdock.images import references
-from labdock.images.image import Image
+from labdock.errors import Corrupt, InvalidRequest, LabdockError
+from labdock.images import platforms, references
+from labdock.images.image import Image, Origin
 from labdock.images.store import FULL_NAME, MOST_JSON, Images, parse_config
 from labdock.schema import oci
 from labdock.schema.oci import Descriptor, Index, Manifest
 from labdock.store.content import ContentStore, Ingest, translate, write_all
+from labdock.store.intents import fail_at
 from labdock.store.layers import headers
 from labdock.store.layers.compression import Compression, Plain, detect
 from labdock.store.layers.hashing import Sha256
@@ -52,9 +53,10 @@ class _DockerEntry(msgspec.Struct, frozen=True, rename="pascal"):
 
 @dataclass(slots=True)
 class _Archive:
-    """What was in it: digest by path; links by path; the digests that were not here before."""
+    """What was in it: digest by path; manifests by their config's digest; links by path; digests that are new here."""
 
     files: dict[str, str] = field(default_factory=dict)
+    manifests: dict[str, tuple[Descriptor, Manifest]] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     new: set[str] = field(default_factory=set)
 
@@ -81,12 +83,15 @@ def load(images: Images, stream: Source, on_event: OnEvent) -> list[Image]:
         hold = stack.enter_context(images.leases.hold())
         try:
             _take(images.content, Plain(stream), archive, hold)
+            fail_at("load:taken")
+            _find_manifests(images.content, archive)
             loaded = (
                 _load_docker(images, archive) if "manifest.json" in archive.files else _load_layout(images, archive)
             )
         finally:
+            hold.release()
             for digest in archive.new - images.roots():
-                images.content.delete(digest)
+                images.leases.free(digest)
     for image, names in loaded:
         familiar = [references.parse(name).familiar for name in names]
         for text in [f"Loaded image: {name}\n" for name in familiar] or [f"Loaded image ID: {image.id}\n"]:
@@ -142,7 +147,7 @@ def _load_docker(images: Images, archive: _Archive) -> list[_Loaded]:
     for entry in entries:
         digests = [archive.find(layer) for layer in entry.layers]
         names = entry.repo_tags or ()
-        found.append((_adopt(images, archive.new, archive.find(entry.config), digests, names), names))
+        found.append((_adopt(images, archive, archive.find(entry.config), digests, names), names))
     return found
 
 
@@ -154,34 +159,48 @@ def _load_layout(images: Images, archive: _Archive) -> list[_Loaded]:
     found: list[_Loaded] = []
     for descriptor in index.manifests:
         name = descriptor.annotations.get(FULL_NAME) or descriptor.annotations.get(oci.REF_NAME, "")
-        manifest = _resolve(images.content, archive, descriptor, 0)
+        _, manifest = _resolve(images.content, archive, descriptor, 0)
         config = archive.find(_blob(manifest.config.digest))
         layers = [archive.find(_blob(layer.digest)) for layer in manifest.layers]
         names = (name,) if _is_name(name) else ()
-        found.append((_adopt(images, archive.new, config, layers, names), names))
+        found.append((_adopt(images, archive, config, layers, names), names))
     return found
 
 
-def _resolve(content: ContentStore, archive: _Archive, descriptor: Descriptor, depth: int) -> Manifest:
-    """The manifest behind *descriptor*: of an index, the one for Linux."""
+def _resolve(
+    content: ContentStore, archive: _Archive, descriptor: Descriptor, depth: int
+) -> tuple[Descriptor, Manifest]:
+    """The manifest behind *descriptor*: of an index, the one for this machine."""
     digest = archive.find(_blob(descriptor.digest))
     if digest != descriptor.digest:
         raise Corrupt(f"the archive's {_blob(descriptor.digest)} is not what its digest says")
     if descriptor.media_type not in (oci.INDEX, oci.DOCKER_INDEX):
         manifest = _read(content, digest, "manifest", Manifest)
         assert isinstance(manifest, Manifest)
-        return manifest
+        kind = descriptor.media_type
+        return Descriptor(media_type=kind, digest=digest, size=content.size(digest)), manifest
     index = _read(content, digest, "index", Index)
     assert isinstance(index, Index)
-    here = [x for x in index.manifests if x.platform is None or x.platform.os == "linux"]
-    if not here or depth >= _MOST_DEPTH:
-        raise Corrupt("the archive's index has no image for linux")
-    return _resolve(content, archive, here[0], depth + 1)
+    if depth >= _MOST_DEPTH:
+        raise Corrupt(f"the archive has an index of indexes, more than {_MOST_DEPTH} deep")
+    chosen = platforms.choose(index.manifests, platforms.native(), "the archive")
+    return _resolve(content, archive, chosen, depth + 1)
 
 
-def _adopt(
-    images: Images, verified: Collection[str], config: str, digests: Sequence[str], names: Sequence[str]
-) -> Image:
+def _find_manifests(content: ContentStore, archive: _Archive) -> None:
+    """What an archive that is an OCI layout too says of its images: their manifests, byte for byte."""
+    if "index.json" not in archive.files:
+        return
+    with suppress(LabdockError):
+        index = _read(content, archive.files["index.json"], "index.json", Index)
+        assert isinstance(index, Index)
+        for descriptor in index.manifests:
+            with suppress(LabdockError):
+                found, manifest = _resolve(content, archive, descriptor, 0)
+                archive.manifests[manifest.config.digest] = found, manifest
+
+
+def _adopt(images: Images, archive: _Archive, config: str, digests: Sequence[str], names: Sequence[str]) -> Image:
     data = images.content.read(config, MOST_JSON)
     diff_ids = parse_config(data).rootfs.diff_ids
     if len(diff_ids) != len(digests):
@@ -195,8 +214,17 @@ def _adopt(
         if kind is Compression.NONE and digest != diff_id:
             raise Corrupt(f"the layer {digest} is not the {diff_id} of the image's config")
         layers.append(Layer(_TYPES[kind], digest, images.content.size(digest), diff_id))
-    images.unpacker.unpack(layers, verified)
-    return images.adopt(data, layers, names)
+    described, manifest = archive.manifests.get(config, (None, None))
+    origin = None
+    same = manifest is not None and [layer.digest for layer in manifest.layers] == list(digests)
+    # Plain layers are compressed when they are pushed: a manifest of such ones is made anew.
+    if described and manifest and same and any(layer.digest != layer.diff_id for layer in layers):
+        origin = Origin(described)
+        pairs = zip(layers, manifest.layers, strict=True)
+        layers = [Layer(x.media_type, layer.digest, layer.size, layer.diff_id) for layer, x in pairs]
+    sizes = images.unpacker.unpack(layers, archive.new)
+    fail_at("load:unlisted")
+    return images.adopt(data, layers, names, origin, sizes)
 
 
 def _blob(digest: str) -> str:

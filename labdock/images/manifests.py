@@ -27,7 +27,18 @@ _EMPTY = "application/vnd.oci.empty.v1+json"
 _DOCKER_LAYERS = (oci.DOCKER_LAYER_GZIP, "application/vnd.docker.image.rootfs.diff.tar")
 _DOCKER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd"
 LAYERS = frozenset((oci.LAYER_TAR, oci.LAYER_GZIP, oci.LAYER_ZSTD, *_DOCKER_LAYERS, _DOCKER_ZSTD))
+_AS_OCI = {
+    oci.DOCKER_LAYER_GZIP: oci.LAYER_GZIP,
+    "application/vnd.docker.image.rootfs.diff.tar": oci.LAYER_TAR,
+    _DOCKER_ZSTD: oci.LAYER_ZSTD,
+}
 _FOREIGN = ("application/vnd.docker.image.rootfs.foreign.", "application/vnd.oci.image.layer.nondistributable.")
+
+
+def as_oci(layer: Descriptor) -> Descriptor:
+    """*layer* as a manifest of OCI's kind has it: Docker's names for the same media types are another's."""
+    kind = _AS_OCI.get(layer.media_type, layer.media_type)
+    return Descriptor(media_type=kind, digest=layer.digest, size=layer.size)
 
 
 def digest_of(data: bytes) -> str:
@@ -41,7 +52,7 @@ def is_index(media_type: str) -> bool:
 def describe(data: bytes, media_type: str) -> Descriptor:
     """The descriptor of a manifest or index; its own mediaType counts when the server said something else."""
     try:
-        said = msgspec.json.decode(data, type=_Typed)
+        said = decode(data, _Typed)
     except msgspec.MsgspecError as error:
         raise Corrupt(f"a manifest does not parse: {error}") from error
     kind = said.media_type or media_type.partition(";")[0].strip()
@@ -59,7 +70,7 @@ def describe(data: bytes, media_type: str) -> Descriptor:
 class _Typed(msgspec.Struct, frozen=True, rename="camel"):
     schema_version: int = 0
     media_type: str = ""
-    manifests: msgspec.Raw | None = None
+    manifests: object = None
 
 
 def read_index(data: bytes) -> Index:
@@ -105,7 +116,10 @@ def decode(data: bytes, kind: type[_S]) -> _S:
 
     quirk: Go programs write null for empty lists and maps ("Volumes": null).
     """
-    return msgspec.convert(_drop_nulls(msgspec.json.decode(data)), kind)
+    try:
+        return msgspec.convert(_drop_nulls(msgspec.json.decode(data)), kind)
+    except RecursionError as error:
+        raise msgspec.DecodeError("nested too deep") from error
 
 
 def _drop_nulls(value: object) -> object:

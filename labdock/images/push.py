@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from labdock.images.image import Image
-from labdock.images.manifests import MOST_JSON, digest_of
+from labdock.images.manifests import MOST_JSON, as_oci, digest_of
 from labdock.images.progress import Bar, Tell
 from labdock.images.references import Reference
 from labdock.images.sources import repository_of
@@ -169,11 +169,11 @@ class _Outgoing:
 
     async def _send(self, layer: _Layer, *, foreign: bool) -> Descriptor:
         async with self._slots:
-            if not foreign and layer.here.media_type == oci.LAYER_TAR:
+            if not foreign and as_oci(layer.here).media_type == oci.LAYER_TAR:
                 return await self._send_plain(layer)
             if not await self._is_there(layer, layer.here):
                 await self._upload(layer, layer.here, lambda: self._images.content.open(layer.here.digest))
-            return layer.here
+            return layer.here if foreign else as_oci(layer.here)
 
     async def _send_plain(self, layer: _Layer) -> Descriptor:
         known = self._images.compressed.get(layer.diff_id)

@@ -19,7 +19,7 @@ from labdock.errors import Conflict, Corrupt, InvalidRequest, NoSuchImage, NotFo
 from labdock.images import references
 from labdock.images.image import DigestRecord, HistoryEntry, Image, ImageRecord, NameRecord, Origin, Pruned
 from labdock.images.manifests import MOST_JSON as MOST_JSON
-from labdock.images.manifests import decode
+from labdock.images.manifests import as_oci, decode
 from labdock.images.references import Reference
 from labdock.images.unpacking import Unpacker
 from labdock.schema import oci
@@ -195,6 +195,8 @@ class Images:
             )
         targets = [references.parse(name) for name in names]
         descriptors = tuple(Descriptor(media_type=x.media_type, digest=x.digest, size=x.size) for x in layers)
+        if origin is None:
+            descriptors = tuple(map(as_oci, descriptors))
         chain_ids = oci.chain_ids(diff_ids)
         known = {**self._known_sizes(), **{x.diff_id: x.size for x in layers if x.digest == x.diff_id}, **(sizes or {})}
         with self.leases.hold(*(x.digest for x in layers), *chain_ids) as hold:
@@ -423,6 +425,8 @@ class Images:
         found: set[str] = set()
         for record in self._records.all():
             found.update((record.id, record.manifest.digest), record.chain_ids, (x.digest for x in record.layers))
+        for known in self._digests.all():
+            found.update(known.blobs)
         for keeper in self.keepers:
             found.update(keeper())
         return found

@@ -20,7 +20,7 @@ _LINE = re.compile(r"^\s*(?:[\w., ]+=\s*)?%(%?)(container|dockerfile)\b(.*)$", r
 OF_CONTAINERS = frozenset(
     "attach exec inspect kill logs pause port rename restart rm start stop top unpause wait".split()
 )
-OF_IMAGES = frozenset("create history inspect rmi run save tag".split())
+OF_IMAGES = frozenset("create history inspect push rmi run save tag".split())
 #: Names are asked of the engine at most this often (seconds), so that typing stays quick.
 FRESH = 2.0
 

@@ -14,7 +14,9 @@ from types import FrameType
 from tests.bench import builds, measures, report
 from tests.bench.archive import write_archive
 from tests.bench.engines import Engine, EngineMissing, Place, start_docker, start_labdock, start_podman, started
+from tests.bench.travels import Travels
 
+PARTS = ("containers", "images", "builds")
 STARTERS = {"podman": start_podman, "docker": start_docker, "labdock": start_labdock}
 
 
@@ -30,14 +32,17 @@ def main() -> int:
         engines = _start(options.engines, place, stack, notes)
         if not engines:
             return 1
-        _load(engines, place)
         rows = []
-        if options.only != "builds":
+        if {"containers", "builds"} & set(options.parts):
+            _load(engines, place)
+        if "containers" in options.parts:
             rows += _measure_containers(engines, options)
-        if options.only != "containers":
-            rows += _measure_builds(engines, options, place)
-        time.sleep(options.settle)
+            time.sleep(options.settle)
         memory = measures.measure_memory(engines)
+        if "images" in options.parts:
+            rows += _measure_images(engines, place, options, notes)
+        if "builds" in options.parts:
+            rows += _measure_builds(engines, options, place)
     print(report.table(engines, rows, memory, notes))
     if options.json:
         report.save(options.json, engines, rows, memory, notes)
@@ -46,7 +51,7 @@ def main() -> int:
 
 def _measure_containers(engines: list[Engine], options: argparse.Namespace) -> list[report.Row]:
     counts = {"rounds": options.rounds, "warmup": options.warmup}
-    peers = tuple(e.name for e in engines if e.name != report.OURS)
+    peers = _peers(engines)
     return [
         report.Row("create+start+wait+remove, docker-py", 0.2, measures.measure_run(engines, **counts), peers),
         report.Row("exec, docker-py", 0.6, measures.measure_exec(engines, **counts), peers),
@@ -77,13 +82,40 @@ def _measure_builds(engines: list[Engine], options: argparse.Namespace, place: P
         ]
 
 
+def _measure_images(
+    engines: list[Engine], place: Place, options: argparse.Namespace, notes: list[str]
+) -> list[report.Row]:
+    peers = _peers(engines)
+    rounds = options.image_rounds
+    with ExitStack() as stack:
+        travels = Travels(engines, place, stack)
+        pulled = travels.measure_pull(rounds)
+        rows = [
+            report.Row("pull, three layers of 421 MiB", 0.5, pulled, peers),
+            report.Row("load", 0.5, travels.measure_load(rounds), peers),
+            report.Row("save", 0.5, travels.measure_save(rounds), peers),
+            report.Row("push", 0.8, travels.measure_push(rounds), peers),
+        ]
+        bound = travels.measure_bound(rounds)
+    notes.append(
+        f"beside the pull: skopeo copy to a folder {pulled['skopeo'].median * 1000:.0f} ms; "
+        f"sha256, gunzip and sha256 of the layers on one core {bound * 1000:.0f} ms"
+    )
+    return rows
+
+
+def _peers(engines: list[Engine]) -> tuple[str, ...]:
+    return tuple(e.name for e in engines if e.name != report.OURS)
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("engines", nargs="*", default=list(STARTERS), help="podman, docker, labdock (all of them)")
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--image-rounds", type=int, default=3, help="rounds of what takes seconds")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--build-rounds", type=int, default=3, help="rounds of builds that are not cached")
-    parser.add_argument("--only", choices=("containers", "builds"), help="a part of the measures")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds of quiet before memory is read")
     parser.add_argument("--limit", type=int, default=900, help="seconds after which everything is ended")
     parser.add_argument("--json", type=Path, help="write all figures there")

@@ -125,7 +125,7 @@ def _steps() -> str:
 def measure_copy(builders: Sequence[Builder], home: Path, *, rounds: int) -> dict[str, Series]:
     """``COPY`` of 8,000 small files and three of 128 MiB that don't compress, nothing taken from a cache."""
     context = home / "copy.tar"
-    numbers = random.Random(4)  # noqa: S311  noise, no secret
+    numbers = random.Random(4)
     small = ((f"tree/{n % 80:02}/{n:05}.txt", numbers.randbytes(FILE_SIZE // 2).hex().encode()) for n in range(FILES))
     # One MiB of noise, told apart by a shift: as large for a compressor as noise throughout.
     noise = numbers.randbytes(1 << 20)
@@ -140,7 +140,7 @@ def measure_copy(builders: Sequence[Builder], home: Path, *, rounds: int) -> dic
 def measure_change(builders: Sequence[Builder], home: Path, *, rounds: int, warmup: int) -> dict[str, Series]:
     """A re-build after one of 10,000 source files changed; the others are as the engine knows them."""
     context = home / "change.tar"
-    numbers = random.Random(5)  # noqa: S311  noise, no secret
+    numbers = random.Random(5)
     files = [
         (f"src/{n % 100:02}/{n:05}.py", numbers.randbytes(SOURCE_SIZE // 2).hex().encode()) for n in range(SOURCES)
     ]

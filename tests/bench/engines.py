@@ -16,7 +16,6 @@ import docker
 import requests
 
 from tests.bench import processes
-from tests.bench.archive import IMAGE
 
 
 class EngineMissing(Exception):
@@ -25,13 +24,13 @@ class EngineMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A running engine. ``run`` is the start of its own command line's ``run`` command; ``pid`` its tree's root."""
+    """A running engine. ``command`` is the start of its own command line; ``pid`` its tree's root."""
 
     name: str
     version: str
     socket: Path
     pid: int
-    run: tuple[str, ...]
+    command: tuple[str, ...]
     environment: dict[str, str]
 
     def client(self) -> docker.DockerClient:
@@ -52,6 +51,8 @@ class Place:
             "XDG_RUNTIME_DIR": str(self.runtime),
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
+            # podman gathers what it pulls here, gigabytes at times.
+            "TMPDIR": str(self.home),
         }
 
 
@@ -77,7 +78,7 @@ def start_podman(place: Place) -> tuple[Engine, Callable[[], None]]:
     (config / "containers.conf").write_text('[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
     socket = place.runtime / "podman.sock"
     command = [podman, "system", "service", "--time=0", f"unix://{socket}"]
-    return _serve("podman", command, socket, place.environment(), (podman, "run", "--rm", IMAGE))
+    return _serve("podman", command, socket, place.environment(), (podman,))
 
 
 def start_docker(place: Place) -> tuple[Engine, Callable[[], None]]:
@@ -87,8 +88,11 @@ def start_docker(place: Place) -> tuple[Engine, Callable[[], None]]:
     _program("rootlesskit", "rootlesskit")
     socket = place.runtime / "docker-peer.sock"
     environment = place.environment() | {"DOCKERD_ROOTLESS_ROOTLESSKIT_NET": "slirp4netns"}
+    # Its registries are on the host's loopback, which it sees as 10.0.2.2.
+    environment["DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS"] = "--disable-host-loopback=false"
     command = ["sh", str(script), "--host", f"unix://{socket}", "--exec-opt", "native.cgroupdriver=cgroupfs"]
-    client = (_program("docker", "docker.io"), "--host", f"unix://{socket}", "run", "--rm", IMAGE)
+    command += ["--insecure-registry", "10.0.2.0/24"]
+    client = (_program("docker", "docker.io"), "--host", f"unix://{socket}")
     return _serve("docker", command, socket, environment, client)
 
 
@@ -115,14 +119,14 @@ def start_labdock(place: Place) -> tuple[Engine, Callable[[], None]]:
         processes.end(pid, patience=5)
 
     try:
-        return _settled("labdock", socket, pid, (str(command), "run", "--rm", IMAGE), environment), stop
+        return _settled("labdock", socket, pid, (str(command),), environment), stop
     except BaseException:
         stop()
         raise
 
 
 def _serve(
-    name: str, command: list[str], socket: Path, environment: dict[str, str], run: tuple[str, ...]
+    name: str, command: list[str], socket: Path, environment: dict[str, str], client: tuple[str, ...]
 ) -> tuple[Engine, Callable[[], None]]:
     log = Path(environment["HOME"]) / f"{name}.log"
     with log.open("wb") as out:
@@ -141,19 +145,19 @@ def _serve(
                 said = " / ".join([line for line in lines if not line.startswith("+ ")][-4:])
                 raise EngineMissing(f"{name}: no answer on its socket: {said}")
             time.sleep(0.1)
-        return _settled(name, socket, child.pid, run, environment), stop
+        return _settled(name, socket, child.pid, client, environment), stop
     except BaseException:
         stop()
         raise
 
 
-def _settled(name: str, socket: Path, pid: int, run: tuple[str, ...], environment: dict[str, str]) -> Engine:
-    client = docker.DockerClient(base_url=f"unix://{socket}", timeout=60)
+def _settled(name: str, socket: Path, pid: int, client: tuple[str, ...], environment: dict[str, str]) -> Engine:
+    asking = docker.DockerClient(base_url=f"unix://{socket}", timeout=60)
     try:
-        version = str(client.version()["Version"])
+        version = str(asking.version()["Version"])
     finally:
-        client.close()
-    return Engine(name, version, socket, pid, run, environment)
+        asking.close()
+    return Engine(name, version, socket, pid, client, environment)
 
 
 def _answers(socket: Path) -> bool:

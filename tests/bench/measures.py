@@ -99,7 +99,7 @@ def measure_command(engines: Sequence[Engine], *, rounds: int, warmup: int) -> d
     """``run --rm IMAGE true`` by each engine's own command line, from a shell's view: process start to exit."""
 
     def action(engine: Engine) -> Callable[[], None]:
-        command = [*engine.run, "true"]
+        command = [*engine.command, "run", "--rm", IMAGE, "true"]
 
         def run() -> None:
             done = subprocess.run(command, env=engine.environment, capture_output=True, timeout=60, check=False)

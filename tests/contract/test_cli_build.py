@@ -121,7 +121,7 @@ ERRORS = [
         1,
         r"(?i)nothing.*(not found|no such file|does not exist)|(not found|no such file).*nothing",
     ),
-    ("FROM nope\n", 1, r"repository does not exist|No such image: nope"),
+    ("FROM nope\n", 1, r"repository does not exist|No such image: nope|no such host"),
     ("RUN true\n", 1, r"(?i)no build stage in current context|FROM"),
     ("FROM busybox\nCOPY --from=later x y\n", 1, r"later"),
 ]

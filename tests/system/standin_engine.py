@@ -24,10 +24,15 @@ class Containers:
         return []
 
 
+class Registry:
+    serving = False
+
+
 class StandIn:
     """What daemon.engine asks of an engine."""
 
     containers = Containers()
+    registry = Registry()
 
     def __init__(self, data: Path) -> None:
         self._data = data

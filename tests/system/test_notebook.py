@@ -171,6 +171,23 @@ def test_interrupting_a_build_stops_it(engine: EngineUnderTest, kernel: Kernel) 
     assert "never" not in engine.docker("images")
 
 
+def test_interrupting_a_pull_ends_it(engine: EngineUnderTest, kernel: Kernel) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a registry that takes calls and says nothing
+        name = f"localhost:{silent.getsockname()[1]}/never"
+        message = kernel.begin(f"%container pull {name}")
+        silent.settimeout(20)
+        call, _ = silent.accept()
+        with call:
+            reply, shown, seconds = interrupted(kernel, message)
+            assert reply["status"] == "error"
+            assert "interrupted" in shown
+            assert seconds < 1
+            call.settimeout(3)
+            while call.recv(1000):
+                pass  # the engine hangs up as well
+    assert "never" not in engine.docker("images")
+
+
 def received(kernel: Kernel) -> list[dict[str, Any]]:
     found = []
     while kernel.client.iopub_channel.msg_ready():

@@ -18,6 +18,8 @@ from labdock.api.streams.wire import Answered, ClientGone, Wire
 LAG_LIMIT = 16 << 20
 #: Small pieces are gathered up to this size while more of them is at hand.
 GATHER = 64 << 10
+#: How long a client may have gone before work that has said nothing yet is ended. Seconds.
+ATTENTION = 0.5
 
 Send = Callable[[object], None]
 
@@ -118,7 +120,11 @@ class LineAnswer:
         cancels it. What it raises before the first line is raised here (*late_errors*: also becomes a line)."""
         self._work = asyncio.get_running_loop().create_task(work(self.send))
         try:
-            await asyncio.wait({self._work})
+            while not self._work.done():
+                await asyncio.wait({self._work}, timeout=None if self._begun else ATTENTION)
+                # Before the first line nothing watches the connection: aiohttp only takes its transport away.
+                if not self._begun and self._request.transport is None:
+                    self._leave()
         finally:
             if not self._work.done():
                 self._work.cancel()

@@ -134,35 +134,32 @@ def _format_time(time_ns: int) -> bytes:
 def decode(block: bytes) -> Entry:
     """The entry of one header block, its PAX records not applied. Raises Corrupt."""
     name, mode, uid, gid, size, mtime, total, type, link, magic, _, _, major, minor, prefix = _LAYOUT.unpack(block)
-    stored = _number(total)
+    stored = parse_number(total)
     if stored != sum(block) - sum(total) + 256:
         raise Corrupt("a tar header's checksum does not hold: this is no tar, or it is damaged")
     name = name.partition(b"\0")[0]
     if prefix[0] and magic == _MAGIC:
         name = prefix.partition(b"\0")[0] + b"/" + name
-    if type == b"\0":
-        # quirk: before ustar a folder was a regular file whose name ends in "/". Not for the type "0": the name of one
-        # may be the beginning of a longer one, cut after a slash, that an extension header has in full.
-        type = FOLDER if name.endswith(b"/") else FILE
-    elif type == CONTIGUOUS:
+    if type in (b"\0", CONTIGUOUS):
         type = FILE
     device = type in (CHAR, BLOCKDEV)
     return Entry(
         name,
         type,
-        _number(mode) & 0o7777,
-        _number(uid),
-        _number(gid),
+        parse_number(mode) & 0o7777,
+        parse_number(uid),
+        parse_number(gid),
         # quirk: links, folders and devices may carry a size in old archives; no data follows (as in Go's archive/tar).
-        0 if type in (LINK, SYMLINK, CHAR, BLOCKDEV, FOLDER, FIFO) else _number(size),
-        _number(mtime, negative=True) * 10**9,
+        0 if type in (LINK, SYMLINK, CHAR, BLOCKDEV, FOLDER, FIFO) else parse_number(size),
+        parse_number(mtime, negative=True) * 10**9,
         link.partition(b"\0")[0],
-        _number(major) if device else 0,
-        _number(minor) if device else 0,
+        parse_number(major) if device else 0,
+        parse_number(minor) if device else 0,
     )
 
 
-def _number(text: bytes, *, negative: bool = False) -> int:
+def parse_number(text: bytes, *, negative: bool = False) -> int:
+    """A number of a header: octal digits, or base-256. Raises Corrupt."""
     if text[0] & 0x80:
         # Base-256: the top bit marks it; 0xff begins a negative number in two's complement.
         value = int.from_bytes(text, "big", signed=True) if text[0] == 0xFF else int.from_bytes(text, "big")
@@ -190,18 +187,21 @@ def decode_records(body: bytes) -> dict[bytes, bytes]:
         key, equals, value = record.partition(b"=")
         if length < 5 or position + length > len(body) or not equals or not key or record[-1:] != b"\n":
             raise Corrupt("a PAX header of the tar does not parse")
-        records[key] = value[:-1]
+        value = value[:-1]
+        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            # The only records that come more than once: together they are the map of a later format.
+            before = records.get(b"GNU.sparse.map")
+            key, value = b"GNU.sparse.map", value if before is None else before + b"," + value
+        records[key] = value
         position += length
     return records
 
 
 def apply_records(entry: Entry, records: Mapping[bytes, bytes]) -> None:
-    """Let PAX *records* overrule what the ustar header said. Raises Corrupt."""
+    """Let PAX *records* overrule what the ustar header said, and settle what the two mean. Raises Corrupt."""
     for key, value in records.items():
         if key.startswith(XATTR):
             entry.xattrs[key[len(XATTR) :]] = value
-        elif key.startswith(b"GNU.sparse."):
-            raise Corrupt(f"{entry.name.decode(errors='replace')}: sparse entries of GNU tar are not taken")
         elif key == b"path" and value:
             entry.name = value
         elif key == b"linkpath":
@@ -217,6 +217,10 @@ def apply_records(entry: Entry, records: Mapping[bytes, bytes]) -> None:
                 entry.gid = int(value)
             elif entry.type == FILE:
                 entry.size = int(value)
+    if entry.type == FILE and entry.name.endswith(b"/"):
+        # quirk: before ustar a folder was a regular file whose name ends in "/". (The name of a header that a long
+        # name goes before is cut at 100 bytes, and may end in one too.)
+        entry.type = FOLDER
 
 
 def _parse_time(value: bytes) -> int:

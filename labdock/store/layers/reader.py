@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from labdock.errors import Corrupt
-from labdock.store.layers import headers
+from labdock.store.layers import headers, sparse
 from labdock.store.layers.headers import BLOCK, Entry
 
 _CHUNK = 1 << 20
 _MOST_HEADER = 1 << 20
 _ZEROS = bytes(BLOCK)
+_HOLE = memoryview(bytes(_CHUNK))
 
 
 class Source(Protocol):
@@ -41,7 +42,7 @@ GENEROUS = Limits()
 class Reader:
     """The entries of the tar in *source*. Iterate; read an entry's data before the next one (else it is skipped).
 
-    *hasher* has seen the whole stream after the last entry.
+    *hasher* has seen the whole stream after the last entry. Sparse files are like others, with their zeros.
     Raises Corrupt for what is no tar, is cut short or goes over *limits*.
     """
 
@@ -53,6 +54,9 @@ class Reader:
         self._position = 0
         self._left = 0
         self._padding = 0
+        self._header = b""
+        self._sparse: sparse.Sparse | None = None
+        self._at = 0
         self._globals: dict[bytes, bytes] = {}
         self.size = 0
         self.entries = 0
@@ -70,29 +74,76 @@ class Reader:
             elif kind == headers.GNU_LINK:
                 records[b"linkpath"] = self._take_body(entry).partition(b"\0")[0]
             else:
-                if self._globals or records:
-                    headers.apply_records(entry, {**self._globals, **records} if self._globals else records)
-                    records = {}
+                told = {**self._globals, **records} if self._globals else records
+                headers.apply_records(entry, told)
                 self.entries += 1
                 if self.entries > self._limits.entries:
                     raise Corrupt(f"the tar has more than {self._limits.entries} entries")
                 self._left = entry.size
                 self._padding = -entry.size % BLOCK
+                self._sparse = None
+                if kind == headers.GNU_SPARSE or (told and kind == headers.FILE):
+                    self._open_sparse(entry, told)
+                records = {}
                 yield entry
                 self._skip()
         while self._fill():
             self._buffer, self._position = b"", 0
 
+    def _open_sparse(self, entry: Entry, records: dict[bytes, bytes]) -> None:
+        """Make *entry* the file that it stands for, if it is a sparse one."""
+        if entry.type == headers.GNU_SPARSE:
+            found = sparse.from_blocks(self._header, entry.size, self._block)
+            entry.type = headers.FILE
+        else:
+            said = sparse.from_records(records, entry.size, self._take_block)
+            if said is None:
+                return
+            found, name = said
+            entry.name = name or entry.name
+        if found.size > self._limits.size:
+            raise Corrupt(f"the tar is larger than {self._limits.size} bytes")
+        entry.size = found.size
+        found.segments.reverse()
+        self._sparse, self._at = found, 0
+
     def take(self) -> memoryview:
         """The next piece of the current entry's data; empty at its end."""
-        if not self._left:
+        if self._sparse is None:
+            return self._take_stored(self._left)
+        segments = self._sparse.segments
+        while segments and self._at >= sum(segments[-1]):
+            segments.pop()
+        start = segments[-1][0] if segments else self._sparse.size
+        if self._at < start or not segments:
+            piece = _HOLE[: start - self._at]
+        else:
+            piece = self._take_stored(sum(segments[-1]) - self._at)
+        self._at += len(piece)
+        return piece
+
+    @staticmethod
+    def is_hole(piece: memoryview) -> bool:
+        """Whether *piece* are zeros that a file need not have been written to hold."""
+        return piece.obj is _HOLE.obj
+
+    def _take_block(self) -> bytes:
+        """The next 512 bytes of the current entry's data."""
+        block = b""
+        while len(block) < BLOCK and (piece := self._take_stored(BLOCK - len(block))):
+            block += piece
+        return block
+
+    def _take_stored(self, most: int) -> memoryview:
+        most = min(most, self._left)
+        if not most:
             return memoryview(b"")
         have = len(self._buffer) - self._position
         if not have:
             if not self._fill():
                 raise Corrupt("the tar ends in the middle of a file")
             have = len(self._buffer) - self._position
-        size = min(have, self._left)
+        size = min(have, most)
         piece = memoryview(self._buffer)[self._position : self._position + size]
         self._position += size
         self._left -= size
@@ -128,6 +179,7 @@ class Reader:
         # One block of zeros ends it: the second is often missing, and padding or rubbish may follow.
         if not block or block == _ZEROS:
             return None
+        self._header = block
         return headers.decode(block)
 
     def _take_body(self, entry: Entry) -> bytes:
@@ -135,7 +187,7 @@ class Reader:
         if entry.size > _MOST_HEADER:
             raise Corrupt(f"the tar has an extension header of {entry.size} bytes")
         self._left, self._padding = entry.size, -entry.size % BLOCK
-        body = b"".join(iter(lambda: bytes(self.take()), b""))
+        body = b"".join(iter(lambda: bytes(self._take_stored(self._left)), b""))
         self._skip()
         return body
 
@@ -147,7 +199,7 @@ class Reader:
             self._left = self._padding = 0
             return
         while self._left:
-            self.take()
+            self._take_stored(self._left)
         # quirk: the docker CLI ends a context right after its last file's data, without padding (build -f OUTSIDE).
         while len(self._buffer) - self._position < self._padding:
             if not self._fill():

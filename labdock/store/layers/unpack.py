@@ -124,9 +124,7 @@ class _Unpacker:
             self._clear(folder, name)
             fd = os.open(name, _CREATE, 0o600, dir_fd=folder)
         try:
-            while piece := self._reader.take():
-                while piece:
-                    piece = piece[os.write(fd, piece) :]
+            self._write(fd, entry.size)
             if entry.mode & 0o6000 or entry.xattrs:
                 # quirk: a write takes setuid and file capabilities away, and a FUSE file system writes at close.
                 os.close(fd)
@@ -135,6 +133,18 @@ class _Unpacker:
             os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
         finally:
             os.close(fd)
+
+    def _write(self, fd: int, size: int) -> None:
+        hole = False
+        while piece := self._reader.take():
+            hole = self._reader.is_hole(piece)
+            if hole:
+                os.lseek(fd, len(piece), os.SEEK_CUR)
+                continue
+            while piece:
+                piece = piece[os.write(fd, piece) :]
+        if hole:
+            os.ftruncate(fd, size)
 
     def _add_folder(self, entry: Entry, folder: int, name: bytes, path: bytes) -> None:
         try:

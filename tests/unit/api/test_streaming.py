@@ -313,6 +313,27 @@ def test_a_build_whose_client_does_not_read_is_stopped() -> None:
     asyncio.run(main())
 
 
+def test_a_pull_whose_client_leaves_before_its_first_line_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        ended = asyncio.Event()
+
+        async def pull(*_: object) -> None:  # of a registry that does not answer
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.set()
+
+        async with serve() as served:
+            monkeypatch.setattr(served.engine.images, "pull", pull)
+            async with served.connect() as client:
+                client.send("POST", "/images/create?fromImage=busybox")
+                await asyncio.sleep(0.05)
+                assert not ended.is_set()
+            await asyncio.wait_for(ended.wait(), 5)
+
+    asyncio.run(main())
+
+
 def test_pull_streams_progress_and_late_errors_as_lines() -> None:
     async def main() -> None:
         async with serve() as served:

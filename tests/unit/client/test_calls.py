@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labdock.client import Client
+from labdock.client.credentials import Auth
+from labdock.client.registries import Registries, Serving
 from labdock.client.scripted import Asked, Reply, Script, ScriptedTransport
 from labdock.errors import NoSuchContainer
 from labdock.schema.container import CreateRequest, ExecConfig, HostConfig
@@ -86,6 +91,46 @@ CALLS: list[tuple[Callable[[Client], Any], Any, str, str, dict[str, list[str]]]]
     ),
     (lambda c: list(c.images.pull("a", "1")), LINES, "POST", "/images/create", {"fromImage": ["a"], "tag": ["1"]}),
     (
+        lambda c: list(c.images.push("localhost:5000/a", "1", platform={"os": "linux"})),
+        LINES,
+        "POST",
+        "/images/localhost:5000/a/push",
+        {"tag": ["1"], "platform": ['{"os":"linux"}']},
+    ),
+    (
+        lambda c: list(c.images.import_tar(iter([b"tar"]), "a:1", message="m", changes=["CMD x", "ENV a=b"])),
+        LINES,
+        "POST",
+        "/images/create",
+        {"fromSrc": ["-"], "repo": ["a:1"], "message": ["m"], "changes": ["CMD x", "ENV a=b"]},
+    ),
+    (
+        lambda c: c.images.prune({"dangling": ["false"]}),
+        {"ImagesDeleted": None, "SpaceReclaimed": 5},
+        "POST",
+        "/images/prune",
+        {"filters": ['{"dangling":["false"]}']},
+    ),
+    (lambda c: c.registries.login(Auth("me", "pw", "r")), {"Status": "ok"}, "POST", "/auth", EMPTY),
+    (
+        lambda c: c.registries.search("a", limit=3),
+        [{"name": "a", "star_count": 1}],
+        "GET",
+        "/images/search",
+        {"term": ["a"], "limit": ["3"]},
+    ),
+    (
+        lambda c: c.registries.distribution("localhost:5000/a:1"),
+        {"Descriptor": {"digest": "sha256:1"}, "Platforms": None},
+        "GET",
+        "/distribution/localhost:5000/a:1/json",
+        EMPTY,
+    ),
+    (lambda c: c.registries.manifest("a/b:1"), {}, "GET", "/labdock/manifest", {"name": ["a/b:1"]}),
+    (lambda c: c.registries.serve(port=0), {"Running": True, "Port": 1}, "POST", "/labdock/registry", EMPTY),
+    (lambda c: c.registries.serving(), {"Running": False}, "GET", "/labdock/registry", EMPTY),
+    (lambda c: c.registries.stop(), None, "DELETE", "/labdock/registry", EMPTY),
+    (
         lambda c: list(c.images.bootstrap("debian:bookworm")),
         LINES,
         "POST",
@@ -149,6 +194,37 @@ def test_build_sends_what_is_not_default() -> None:
         "rm": ["1"],
     }
     assert asked.body == b"tar"
+
+
+@pytest.mark.parametrize(
+    ("call", "sent"),
+    [
+        (lambda c: c.serve(), {"Address": "127.0.0.1", "Port": 5000, "ReadOnly": False}),
+        (
+            lambda c: c.serve(address="0.0.0.0", port=0, user="me", password="pw", read_only=True),  # noqa: S104
+            {"Address": "0.0.0.0", "Port": 0, "ReadOnly": True, "User": "me", "Password": "pw"},  # noqa: S104
+        ),
+    ],
+)
+def test_what_serving_sends(call: Callable[[Registries], Serving], sent: dict[str, Any]) -> None:
+    found, asked = ask(
+        Reply(201, {"Running": True, "Address": "::1", "Port": 7}),
+        "POST",
+        "/labdock/registry",
+        lambda client: call(client.registries),
+    )
+    assert asked.json == sent
+    assert found.host == "[::1]:7"
+
+
+def test_a_given_login_is_sent_and_the_keyrings_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {"localhost:5000": {"auth": "a2VwdDpwdw=="}}}')
+    script = Script().on("POST", "/images/create", LINES)
+    client = Client(ScriptedTransport(script), {"DOCKER_CONFIG": str(tmp_path)})
+    for name, auth in (("localhost:5000/a", None), ("localhost:5000/a", Auth("me", "pw")), ("other.example/a", None)):
+        list(client.images.pull(name, "1", auth=auth))
+    heads = [base64.urlsafe_b64decode(asked.headers["x-registry-auth"]) for asked in script.asked]
+    assert [json.loads(head).get("username") for head in heads] == ["kept", "me", None]
 
 
 def test_nothing_to_do_is_false() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labdock.client.progress import build_events, job_lines
-from labdock.errors import EngineUnreachable, NotFound, SystemFailure
+from labdock.errors import EngineUnreachable, NotFound, RateLimited, SystemFailure, Unauthorized
 from labdock.schema.build import (
     BuildDone,
     BuildFailed,
@@ -66,6 +66,9 @@ def test_a_classic_failure() -> None:
     [
         (b'{"error":"pull access denied for x, repository does not exist"}', NotFound),
         (b'{"errorDetail":{"message":"disk full","hint":"make room"},"error":"disk full"}', SystemFailure),
+        (b'{"error":"toomanyrequests: You have reached your pull rate limit"}', RateLimited),
+        (b'{"error":"denied: r.example: no basic auth credentials"}', Unauthorized),
+        (b'{"error":"dial tcp: lookup r.example: no such host"}', SystemFailure),
         (b"not json", EngineUnreachable),
     ],
 )

@@ -231,6 +231,10 @@ def test_an_image_that_lies_about_its_layers_is_kept_as_a_manifest_alone(world: 
     assert world.images.list() == ()
     assert world.serves("app", "1") == data
     assert world.holdings.repositories() == {"app"}
+    deep = b'{"a":' * 100_000
+    data = describe(world.upload(deep), len(deep), [(oci.LAYER_GZIP, hash_bytes(layer), len(layer))])
+    world.push("app", "3", data)
+    assert world.images.list() == ()
     broken = describe(world.upload(b"no json"), 7, [(oci.LAYER_GZIP, world.upload(b"\x1f\x8b"), 2)])
     world.push("app", "2", broken)
     assert world.images.list() == ()
