@@ -17,6 +17,7 @@ from labdock.build.solve import Builder
 from labdock.build.sources import FetchRecord
 from labdock.build.traces import StageTrace
 from labdock.engine.events import Events
+from labdock.engine.fetches import Fetches
 from labdock.engine.images import ImageService
 from labdock.engine.steps import StepRunner
 from labdock.errors import InvalidRequest, LabdockError, Unsupported
@@ -46,6 +47,7 @@ class Builds:
         runner: StepRunner,
         events: Events,
         folder: Path,
+        fetches: Fetches | None = None,
     ) -> None:
         self._contexts = folder / "contexts"
         self._events = events
@@ -62,6 +64,7 @@ class Builds:
             folder / "work",
             caches=self.caches,
             traces=database.records("traces", StageTrace),
+            fetcher=fetches,
             fetched=database.records("fetched", FetchRecord),
         )
         self._builder.recover()

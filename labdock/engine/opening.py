@@ -10,6 +10,7 @@ from labdock.engine.builds import Builds
 from labdock.engine.containers import Containers, Rooms
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
+from labdock.engine.fetches import Fetches
 from labdock.engine.images import ImageService
 from labdock.engine.ledger import Ledger
 from labdock.engine.networks import NetworkService
@@ -80,7 +81,9 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
-    builds = Builds(database, images, image_service, snapshotter, content, runner, events, paths.data / "builds")
+    fetches = Fetches(outside.dial)
+    folder = paths.data / "builds"
+    builds = Builds(database, images, image_service, snapshotter, content, runner, events, folder, fetches)
     supervisor.spawn(image_service.collect(builds.roots()), "collecting what nothing needs")
     return Engine(
         containers=containers,
