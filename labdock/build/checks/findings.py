@@ -28,7 +28,7 @@ class Finding:
         """As a build says it."""
         where = self.range
         return BuildNotice(
-            text=f"[Warning] {self.name}: {self.text} (line {where.line})",
+            text=self.text,
             line=where.line,
             end_line=where.end_line,
             column=where.column,

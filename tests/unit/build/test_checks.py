@@ -232,7 +232,7 @@ def test_stages_that_are_not_built_are_not_followed() -> None:
 def test_a_notice_has_the_checks_name_and_the_range() -> None:
     (found,) = look("FROM plain\nENV a b\n")
     assert found.notice() == BuildNotice(
-        text=f"[Warning] LegacyKeyValueFormat: {found.text} (line 2)",
+        text=found.text,
         line=2,
         end_line=2,
         column=0,

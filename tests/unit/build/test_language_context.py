@@ -95,7 +95,7 @@ def test_a_build_says_what_the_checks_find_with_the_image_and_the_ignore_file_kn
     world.build(text)
     notices = [event for event in world.events if isinstance(event, BuildNotice)]
     assert [(event.check, event.line) for event in notices] == [("UndefinedVar", 4), ("JSONArgsRecommended", 5)]
-    assert notices[0].text == "[Warning] UndefinedVar: Usage of undefined variable '$NOBODY' (line 4)"
+    assert notices[0].text == "Usage of undefined variable '$NOBODY'"
     with pytest.raises(DockerfileError, match="lint violation found for rules: JSONArgsRecommended, UndefinedVar"):
         world.build("# check=error=true\n" + text)
     assert world.events == []
