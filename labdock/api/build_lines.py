@@ -64,7 +64,7 @@ class BuildLines:
                     yield f" ---> Removed intermediate container {short_id(container)}\n"
                 yield f" ---> {short_id(event.state)}\n"
             case BuildNotice(check=""):
-                # Docker's own words stand for themselves: "[Warning] One or more build-args …", "# Executing 1 build …".
+                # Words of Docker stand for themselves: "[Warning] One or more …", "# Executing 1 build trigger".
                 own = event.text.startswith(("[Warning] ", "# "))
                 yield f"{event.text}\n" if own else f" ---> [Warning] {event.text}\n"
             case BuildNotice():
