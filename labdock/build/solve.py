@@ -22,6 +22,7 @@ from labdock.build import (
     BaseImage,
     BuildRequest,
     BuildStepFailed,
+    Finished,
     ImageStore,
     OnEvent,
     Puller,
@@ -35,7 +36,7 @@ from labdock.build.config import DEFAULT_PATH, Draft
 from labdock.build.mounts import Origin, StepMounts
 from labdock.build.opening import check_request, find_epoch, native_platform, open_request
 from labdock.build.patterns import PathMatcher
-from labdock.build.plan import SCRATCH, Plan, PlannedStage, Source
+from labdock.build.plan import SCRATCH, Plan, PlannedStage, Source, check_supported
 from labdock.build.progress import Progress, StageProgress
 from labdock.build.selection import find_sources
 from labdock.build.sources import Fetcher, FetchRecords, Remotes
@@ -44,7 +45,7 @@ from labdock.build.traces import Memory, Traces
 from labdock.build.transfer import Writer
 from labdock.build.trees import MemoryTree
 from labdock.build.workspace import OpenTree, Workspace, recover
-from labdock.errors import DockerfileError, InvalidRequest, LabdockError, NoSuchImage, SystemFailure
+from labdock.errors import DockerfileError, LabdockError, NoSuchImage, SystemFailure
 from labdock.schema.oci import ImageConfig, RootFS, RuntimeConfig
 from labdock.store.content import ContentStore
 from labdock.store.leases import Hold
@@ -108,7 +109,7 @@ class Builder:
         plan, epoch, context = opened.plan, opened.epoch, opened.context
         folder = await asyncio.to_thread(self._make_folder)
         workspace = Workspace(self.snapshotter, self.images, folder / "tree", self.open_tree)
-        workspace.epoch = epoch
+        workspace.epoch = 0 if epoch is None and request.reproducible else epoch
         progress = Progress(on_event, plan.total)
         debug = ""
         try:
@@ -217,24 +218,35 @@ class _Build:
         state = await self._build_stages(top.step)
         config = self._finish_config(state)
         layers = tuple(state.layers)
-        image = await self._workspace.work(self._builder.images.assemble, config, layers, self._request.names)
+        id = ""
+        if self._request.wants_image or self._request.names:
+            assemble = self._builder.images.assemble
+            id = (await self._workspace.work(assemble, config, layers, self._request.names)).id
         self._memory.keep()
         if plan.unused:
             progress.notice(f"[Warning] One or more build-args [{' '.join(plan.unused)}] were not consumed")
-        progress.built(image.id, self._request.names)
-        return image.id
+        if self._request.finish is not None:
+            await self._request.finish(await self._finished(id, state))
+        progress.built(id, self._request.names)
+        return id
+
+    async def _finished(self, image: str, state: StageState) -> Finished:
+        target = self._plan.target.stage.index
+        records = sorted(self._shared.records, key=lambda entry: entry[0] == target)
+        sources = {name: (await task).id for (name, _), task in self._images.items()}
+        kept = tuple((record, layers, stage == target) for stage, record, layers in records)
+        return Finished(image, state.snapshot, kept, sources, self._progress.exported)
 
     async def _build_stages(self, before: int) -> StageState:
         """All stages side by side; each waits for what it stands on or copies from. Gives the target's state."""
         for entry in self._plan.stages:
-            name = f"stage {entry.stage.name or entry.stage.index}"
-            own = self._progress.stage(before, entry.stage.name)
-            self._stages[entry.stage.index] = asyncio.create_task(self._stage(entry, own), name=name)
+            self._begin(entry, before)
             before += 1 + len(entry.stage.instructions)
         tasks = tuple(self._stages.values())
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
+            tasks = tuple(self._stages.values())
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -243,6 +255,23 @@ class _Build:
         for task in failed:
             await task
         return await self._stages[self._plan.target.stage.index]
+
+    def _begin(self, entry: PlannedStage, before: int) -> asyncio.Task[StageState]:
+        name = f"stage {entry.stage.name or entry.stage.index}"
+        own = self._progress.stage(before, entry.stage.name)
+        task = asyncio.create_task(self._stage(entry, own), name=name)
+        self._stages[entry.stage.index] = task
+        return task
+
+    async def _stage_state(self, index: int) -> StageState:
+        """The state of stage *index* when it is built; one that only a base image's trigger needs begins now."""
+        task = self._stages.get(index)
+        if task is None:
+            entry = self._plan.every[index]
+            for instruction in entry.stage.instructions:
+                check_supported(instruction)
+            task = self._begin(entry, self._progress.total)
+        return await asyncio.shield(task)
 
     async def keep_failed(self) -> str:
         """An image, without a name, of the state before the step that failed, if the request wants it; its id."""
@@ -286,7 +315,7 @@ class _Build:
 
     async def _start(self, entry: PlannedStage) -> StageState:
         if isinstance(entry.base, int):
-            return (await asyncio.shield(self._stages[entry.base])).child()
+            return (await self._stage_state(entry.base)).child()
         if entry.base == SCRATCH:
             return self._start_empty()
         try:
@@ -355,13 +384,7 @@ class _Build:
             if isinstance(context, MemoryTree):
                 return Origin(tree=context)
             return Origin((await self._image(context or source, self._request.platform)).snapshot)
-        if source not in self._stages:
-            # Only an ONBUILD trigger of a base image, not known when this was planned, asks for such a stage.
-            raise InvalidRequest(
-                f"an ONBUILD trigger copies from stage {source}, which the target does not need otherwise",
-                hint="name that stage in a COPY --from of the target",
-            )
-        return Origin((await asyncio.shield(self._stages[source])).snapshot)
+        return Origin((await self._stage_state(source)).snapshot)
 
     def _finish_config(self, state: StageState) -> ImageConfig:
         draft = state.draft

@@ -83,7 +83,9 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
     fetches = Fetches(outside.dial)
     folder = paths.data / "builds"
-    builds = Builds(database, images, image_service, snapshotter, content, runner, events, folder, fetches)
+    builds = Builds(
+        database, images, image_service, snapshotter, content, runner, events, folder, fetches, outside.dial_agent
+    )
     supervisor.spawn(image_service.collect(builds.roots()), "collecting what nothing needs")
     return Engine(
         containers=containers,
@@ -92,7 +94,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         builds=builds,
         networks=NetworkService(networks, ledger),
         volumes=volumes,
-        system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter),
+        system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter, builds.cache.list),
         events=events,
         _supervisor=supervisor,
         _database=database,

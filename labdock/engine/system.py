@@ -7,6 +7,7 @@ import dataclasses
 import os
 import platform
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import labdock
@@ -36,6 +37,7 @@ class System:
         images: ImageService,
         volumes: Volumes,
         snapshotter: Snapshotter,
+        list_cache: Callable[[], Awaitable[list[Wire]]],
     ) -> None:
         self._plan = plan
         self._paths = paths
@@ -44,6 +46,7 @@ class System:
         self._images = images
         self._volumes = volumes
         self._snapshotter = snapshotter
+        self._list_cache = list_cache
         self._started = time.time_ns()
 
     def ping_headers(self) -> dict[str, str]:
@@ -161,6 +164,7 @@ class System:
         """``GET /system/df``; sizes are measured on the disk, in worker threads."""
         volumes = await asyncio.to_thread(self._volumes.measure)
         sizes = await asyncio.to_thread(lambda: {r.id: self._snapshotter.usage(r.id).size for r in self._ledger})
+        cached = await self._list_cache()
         from labdock.engine.views import summarise
 
         containers = [
@@ -172,8 +176,8 @@ class System:
             "Images": self._images.list(True, {}, False),
             "Containers": containers,
             "Volumes": volumes,
-            "BuildCache": [],
-            "BuilderSize": 0,
+            "BuildCache": cached,
+            "BuilderSize": sum(entry["Size"] for entry in cached if not entry["Shared"]),
         }
 
     def doctor(self) -> Wire:

@@ -35,6 +35,7 @@ class BuildQuery(msgspec.Struct, frozen=True, kw_only=True):
     that the client gave no value (``--build-arg X``). ``cache_from`` None: every image may be a cache; else only
     those named, and an unknown name means no cache. ``remote`` is a URL in place of a context ("": the body is it).
     ``quiet``: only the image id is wanted. ``rm``/``force_rm`` remove step containers after success/always.
+    ``outputs``: local, tar or oci each; ``cache_to``: min or max each; the rest as in the module's text.
     ``extra`` has every parameter that has no field here, as text, so that nothing sent is lost.
     """
 
@@ -55,4 +56,14 @@ class BuildQuery(msgspec.Struct, frozen=True, kw_only=True):
     extra_hosts: tuple[str, ...] = ()
     squash: bool = False
     shm_size: int = 0
+    contexts: dict[str, str] = {}
+    agents: dict[str, str] = {}
+    outputs: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    cache_parts: tuple[str, ...] = ()
+    explain: bool = False
+    check: bool = False
+    reproducible: bool = False
+    provenance: bool = False
+    debug: bool = False
     extra: dict[str, str] = {}
