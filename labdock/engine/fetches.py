@@ -66,6 +66,8 @@ class Fetches:
         parts = _split(url)
         secure = parts.scheme == "https"
         proxy = find_proxy(parts.scheme, parts.hostname or "", self._environment)
+        stream: Tunnel | None = None
+        answer: _Answer | None = None
         try:
             async with asyncio.timeout(_PATIENCE):
                 stream = await open_stream(self._dial, parts, proxy, _tls() if secure else None)
@@ -77,13 +79,17 @@ class Fetches:
                 elif known is not None and known.modified:
                     lines.append(f"If-Modified-Since: {known.modified}")
                 stream.writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1"))
-                return await _read_head(stream)
+                answer = await _read_head(stream)
+                return answer
         except TimeoutError as error:
             raise Unavailable(f"fetching {url}: no answer within {_PATIENCE:g} s") from error
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
             raise Unavailable(f"fetching {url}: {error}") from error
         except LabdockError as error:
             raise type(error)(f"fetching {url}: {error.message}", hint=error.hint) from error
+        finally:
+            if stream is not None and answer is None:
+                stream.close()
 
     # -- git ------------------------------------------------------------------------------------------
 
