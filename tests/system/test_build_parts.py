@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import EngineUnderTest
+from tests.system.conftest import EngineUnderTest, wait_until
 
 
 def run(engine: EngineUnderTest, *arguments: str, check: bool = True) -> str:
@@ -202,3 +202,54 @@ def test_hostile_names_reach_no_option_of_git(engine: EngineUnderTest, tmp_path:
     context = write(tmp_path, Dockerfile="FROM scratch\nADD https://127.0.0.1:1/x.git#--upload-pack=touch /\n")
     said = run(engine, "build", context, check=False)
     assert "git" in said and "touch" not in os.listdir(tmp_path)
+
+
+def test_an_engine_killed_in_a_step_with_mounts_leaves_nothing_of_it(engine: EngineUnderTest, tmp_path: Path) -> None:
+    text = (
+        "FROM busybox\nRUN echo kept > /kept\n"
+        "RUN --mount=type=cache,target=/c --mount=target=/src,rw --mount=type=secret,id=s "
+        "echo x >> /c/log; touch /src/new; echo here; sleep 60\n"
+    )
+    context = write(tmp_path, Dockerfile=text)
+    secret = tmp_path.with_name("secret")
+    secret.write_text("s3cret-of-a-killed-build")
+    command = [str(Path(sys.executable).with_name("labdock")), "build", "--progress=plain", "--secret"]
+    building = subprocess.Popen(
+        [*command, f"id=s,src={secret}", "-t", "half", context],
+        env=engine.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert building.stdout is not None
+        for line in building.stdout:
+            if "here" in line:
+                break
+        engine.kill("engine")
+        building.communicate(timeout=30)
+    finally:
+        building.kill()
+        building.communicate()
+    assert building.returncode != 0
+    wait_until(lambda: engine.docker("version", check=False), "the next engine answers")
+    assert engine.docker("images", "-q", "half") == ""
+    assert not list((engine.data / "builds").glob("work/*"))
+    write(tmp_path, Dockerfile=text.replace("; sleep 60", "; wc -l < /c/log; ls /src; echo end"))
+    said = run(engine, "build", "--progress=plain", "--secret", f"id=s,src={secret}", context)
+    assert "cached" in said and "2\n" in said, said
+    assert "s3cret" not in said
+
+
+def test_pruning_by_age_and_what_is_kept(engine: EngineUnderTest, tmp_path: Path) -> None:
+    context = write(tmp_path, Dockerfile="FROM busybox\nRUN --mount=type=cache,target=/c echo 1 > /c/f; echo 2 > /g\n")
+    run(engine, "build", "-t", "kept", context)
+    with contextlib.closing(engine.client()) as client:
+        assert client.api.prune_builds(filters={"until": "1h"})["CachesDeleted"] in ([], None)
+        gone = client.api.prune_builds()
+        assert gone["CachesDeleted"] and gone["SpaceReclaimed"] > 0
+        left = client.df()["BuildCache"]
+        assert all(entry["Shared"] for entry in left) and left, "what the image has, too, stays"
+        assert client.api.prune_builds(all=True)["CachesDeleted"]
+        assert client.df()["BuildCache"] == []
+        assert client.containers.run("kept", ["cat", "/g"], remove=True) == b"2\n"
