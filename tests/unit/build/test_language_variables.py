@@ -150,7 +150,7 @@ def test_proxies_need_no_arg() -> None:
 
 
 def test_platform_arguments_are_global_and_need_an_arg_in_a_stage() -> None:
-    options = {"platform": "linux/arm/v7", "native": "linux/amd64"}
+    options: dict[str, Any] = {"platform": "linux/arm/v7", "native": "linux/amd64"}
     text = "FROM scratch AS s\nENV no=$TARGETARCH\nARG TARGETARCH TARGETVARIANT BUILDOS TARGETSTAGE TARGETOSVERSION\n"
     found = values(text + "ENV yes=$TARGETARCH-$TARGETVARIANT-$BUILDOS\n", **options)
     assert (found["no"], found["yes"], found["TARGETSTAGE"]) == ("", "arm-v7-linux", "s")
