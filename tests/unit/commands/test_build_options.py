@@ -210,6 +210,13 @@ def test_an_export_is_unpacked_where_it_was_asked_for(folder: Path) -> None:
     assert session.asked.query["outputs"] == ['[{"type":"local"}]']
 
 
+def test_outputs_alone_leave_no_image(folder: Path) -> None:
+    session = Session(START, build.BuildExported(number=0, kind="local", token="t0"), build.BuildDone(image=""))
+    session.script.on("GET", "/labdock/build/exports/t0", Reply(lines=list(tar(("x", "file", "made")))))
+    assert str(session.run("build", "-o", "out", ".")) == "out"
+    assert session.shown[-1].splitlines()[-1] == "Built the outputs: 1 steps"
+
+
 def test_check_reports_and_marks(folder: Path) -> None:
     (folder / "Dockerfile").write_text("FROM busybox AS Foo\n")
     warning = build.BuildNotice(
