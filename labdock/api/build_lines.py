@@ -63,8 +63,12 @@ class BuildLines:
                 if container is not None and self._rm:
                     yield f" ---> Removed intermediate container {short_id(container)}\n"
                 yield f" ---> {short_id(event.state)}\n"
+            case BuildNotice(check=""):
+                # Words of Docker stand for themselves: "[Warning] One or more …", "# Executing 1 build trigger".
+                own = event.text.startswith(("[Warning] ", "# "))
+                yield f"{event.text}\n" if own else f" ---> [Warning] {event.text}\n"
             case BuildNotice():
-                yield f" ---> [Warning] {event.text}\n"
+                yield f" ---> [Warning] {event.check}: {event.text} (line {event.line})\n"
 
     def _failed(self, event: BuildFailed) -> Iterator[Line]:
         detail: Line = {"message": event.message}

@@ -143,6 +143,16 @@ class Builds(Protocol):
     async def build(
         self, query: BuildQuery, context: AsyncIterator[bytes], on_event: Callable[[BuildEvent], None]
     ) -> None: ...
+    async def build_parts(
+        self,
+        query: BuildQuery,
+        parts: AsyncIterator[tuple[str, str, AsyncIterator[bytes]]],
+        on_event: Callable[[BuildEvent], None],
+    ) -> None:
+        """*parts*: kind, name and bytes each; see schema/build_query.py."""
+
+    def take_export(self, token: str) -> AsyncIterator[bytes]: ...
+    async def prune(self, all: bool, keep: int, unused_ns: int | None, ids: tuple[str, ...]) -> Wire: ...
 
 
 class NetworkService(Protocol):

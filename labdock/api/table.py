@@ -68,6 +68,7 @@ _SERVED = (
     Row("GET", "/distribution/{name...}/json", registries.distribution, (1, 30)),
     Row("DELETE", "/images/{name...}", images.remove),
     Row("POST", "/build", builds.build),
+    Row("POST", "/build/prune", builds.prune, (1, 31)),
     Row("GET", "/networks", networks.list_networks),
     Row("POST", "/networks/create", networks.create),
     Row("POST", "/networks/prune", networks.prune, (1, 25)),
@@ -85,6 +86,8 @@ _SERVED = (
 )
 
 _EXTRAS = (
+    Row("POST", "/labdock/build", builds.build_parts),
+    Row("GET", "/labdock/build/exports/{token}", builds.export),
     Row("GET", "/labdock/doctor", system.doctor),
     Row("POST", "/labdock/exec/{id}/kill", system.kill_exec),
     Row("POST", "/labdock/images/bootstrap", system.bootstrap),
@@ -98,7 +101,6 @@ _UNSERVED = (
     "POST /commit",
     "POST /session",
     "POST /grpc",
-    "POST /build/prune",
     "POST /build/cancel",
     "GET /containers/{id}/export",
     "GET /containers/{id}/stats",

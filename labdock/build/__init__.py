@@ -135,6 +135,18 @@ class StepRecords(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """A build that is done but for its last word. ``image`` "": none was wanted. ``records``: the steps it is made of,
+    each with the layers up to it; the target's own last. ``sources``: base images by name, with their ids."""
+
+    image: str
+    snapshot: str | None
+    records: tuple[tuple[StepRecord, tuple[Layer, ...], bool], ...]
+    sources: Mapping[str, str]
+    exported: Callable[[int, str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRequest:
     """A build as asked for. ``context`` is a folder that holds the context, for this build alone.
 
@@ -143,7 +155,8 @@ class BuildRequest:
     context. ``cache_from`` None: every step made before may be used again; else only those in the named images.
     ``secrets`` and ``agents`` are what RUN --mount=type=secret and ssh find. ``contexts``:
     named ones, trees or the names of images. ``explain``: say why steps are not cached; ``debug``: keep an image of the
-    state before a RUN that fails.
+    state before a RUN that fails; ``reproducible``: SOURCE_DATE_EPOCH is 0 unless given; ``finish`` gets what was
+    built, before the last event.
     """
 
     context: Path
@@ -165,6 +178,9 @@ class BuildRequest:
     contexts: Mapping[str, MemoryTree | str] = field(default_factory=dict)
     explain: bool = False
     debug: bool = False
+    reproducible: bool = False
+    wants_image: bool = True
+    finish: Callable[[Finished], Awaitable[None]] | None = None
 
 
 class BuildStepFailed(LabdockError):

@@ -99,14 +99,14 @@ class _Addition:
             )
 
     async def _advance(self, record: StepRecord) -> int:
-        state = self._builder.state
+        state, apart = self._builder.state, None
         if self._apart and record.layer is not None and state.layers:
             layers = [*state.layers, record.layer]
             with self._shared.images.leases.hold(record.layer.digest, record.snapshot):
                 await self._shared.workspace.work(self._shared.images.unpack_layers, layers)
             top = chain_ids(tuple(layer.diff_id for layer in layers))[-1]
-            record = msgspec.structs.replace(record, snapshot=top)
-        return self._builder.advance(self._order.shown, record)
+            apart, record = record, msgspec.structs.replace(record, snapshot=top)
+        return self._builder.advance(self._order.shown, record, apart)
 
     @contextmanager
     def _opened(self) -> Iterator[Tree]:

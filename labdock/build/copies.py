@@ -201,7 +201,7 @@ def _take_fetched(order: Order, held: Held) -> Piece:
 def list_files(taken: Taken) -> dict[str, str]:
     """The files that are taken, each with a digest of content and mode."""
     return {
-        posixpath.join(piece.source.node.path, relative): f"{node.mode:o} {node.digest or node.link}"[:24]
+        posixpath.join(piece.source.node.path, relative).rstrip("/"): f"{node.mode:o} {node.digest or node.link}"[:24]
         for piece in taken.pieces
         for relative, node in piece.source.items
         if node.kind != FOLDER

@@ -51,6 +51,7 @@ class PlannedStage:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``stages`` are in file order, the needed ones only; the last is the target. ``total`` counts Docker's steps.
+    ``every``: all stages up to the target, for what only a base image's triggers turn out to need.
 
     ``arguments``: the global ARGs with their values, and the platform's, which a stage's ``ARG name`` imports.
     ``contexts``: the names of contexts that were given; they go before stages and images.
@@ -63,6 +64,7 @@ class Plan:
     total: int
     unused: tuple[str, ...]
     contexts: frozenset[str] = frozenset()
+    every: tuple[PlannedStage, ...] = ()
 
     @property
     def target(self) -> PlannedStage:
@@ -100,7 +102,7 @@ def make_plan(
         for instruction_ in entry.stage.instructions:
             check_supported(instruction_)
     total = len(dockerfile.arguments) + sum(1 + len(entry.stage.instructions) for entry in stages)
-    return Plan(dockerfile, given, arguments, stages, total, _unused(dockerfile, given), contexts)
+    return Plan(dockerfile, given, arguments, stages, total, _unused(dockerfile, given), contexts, tuple(planned))
 
 
 def find_target(dockerfile: ast.Dockerfile, target: str) -> ast.Stage:

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from labdock.build import ImageStore, Runner, StepRecord
 from labdock.build.additions import copy_step
@@ -36,7 +36,8 @@ Clock = Callable[[], str]
 @dataclass(slots=True)
 class Shared:
     """What all stages of a build have in common. ``allowed``: see StepCache.find; ``clock`` gives RFC 3339;
-    ``hold`` keeps what the build stands on from being collected; ``turns`` bounds the RUN steps at a time."""
+    ``hold`` keeps what the build stands on from being collected; ``turns`` bounds the RUN steps at a time;
+    ``records``: what was made or found, with its stage and all layers up to it."""
 
     workspace: Workspace
     images: ImageStore
@@ -55,6 +56,7 @@ class Shared:
     shm_size: int = 0
     no_cache: bool = False
     allowed: frozenset[str] | None = None
+    records: list[tuple[int, StepRecord, tuple[Layer, ...]]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -144,13 +146,15 @@ class StageBuilder:
         self.shared.cache.keep(record)
         return record
 
-    def advance(self, shown: str, record: StepRecord) -> int:
-        """Take what a step made into the state."""
+    def advance(self, shown: str, record: StepRecord, apart: StepRecord | None = None) -> int:
+        """Take what a step made into the state. *apart*: the record as the cache has it, of a layer of its own."""
         state, layer = self.state, record.layer
         if layer is not None:
             self.shared.hold.add(record.snapshot, layer.digest)
             state.layers.append(layer)
             state.snapshot = record.snapshot
+        kept = (layer,) if apart is not None and layer is not None else tuple(state.layers)
+        self.shared.records.append((self.stage.index, apart or record, kept))
         name = f"{state.state}\0{shown}\0{record.snapshot}".encode("utf-8", "surrogateescape")
         state.state = f"sha256:{hashlib.sha256(name).hexdigest()}"
         state.draft.history.append(

@@ -172,7 +172,7 @@ class BuildView:
     def headline(self, now: float) -> str:
         """One line about the whole."""
         if self.done is not None:
-            names = ", ".join(self.done.names) or units.short(self.done.image)
+            names = ", ".join(self.done.names) or units.short(self.done.image) or "the outputs"
             cached = sum(step.state == "cached" for step in self.steps)
             note = f", {cached} cached" if cached else ""
             took = f" in {self.done.seconds:.1f} s" if self.done.seconds else ""

@@ -201,6 +201,8 @@ def _finish(
         Path(options["iidfile"]).write_text(view.done.image)
     if any(each.path is None for each in deliveries):
         return Text("")  # Standard output is the tar's.
+    if not view.done.image:  # Nothing was asked for but the outputs: no image was kept.
+        return Text(", ".join(str(each.path) for each in deliveries) if face.keeps_results else "")
     if not face.keeps_results or quiet:
         return Text(view.done.image)
     return ImageCard(face.client.images.inspect(view.done.image), view.done.names)

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from labdock.daemon import egress, inner
+from labdock.daemon import agents, egress, inner
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params, revive
 from labdock.daemon.dial import Caller
 from labdock.daemon.home import Tenure, translate
@@ -197,7 +197,9 @@ class Outer:
         self._inner = Channel(inside, self._inner_handlers(), name="the sandbox")
         publisher = Publisher(connect_through(self._inner))
         engine = Channel(
-            to_engine, {**publisher.handlers(), **Caller().handlers(), **self._engine_handlers()}, name="the engine"
+            to_engine,
+            {**publisher.handlers(), **Caller().handlers(), **agents.handlers(), **self._engine_handlers()},
+            name="the engine",
         )
         tasks = [
             loop.create_task(self._keep_way_out(), name="way out"),

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labdock.daemon import dial
+from labdock.daemon import agents, dial
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
 from labdock.daemon.relay import Pipes, relay, reset
 from labdock.errors import Conflict, Forbidden, InvalidRequest, LabdockError, SystemFailure, Unavailable, Unsupported
@@ -411,4 +411,8 @@ class ChannelOutside:
 
     async def dial(self, host: str, port: int) -> socket.socket:
         _, fds = await self._channel.call("dial", {"host": host, "port": port}, seconds=dial.PATIENCE + 10)
+        return dial.adopt(fds.take())
+
+    async def dial_agent(self, path: str) -> socket.socket:
+        _, fds = await self._channel.call("dial agent", {"path": path}, seconds=agents.PATIENCE + 10)
         return dial.adopt(fds.take())

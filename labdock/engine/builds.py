@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,15 +13,19 @@ import msgspec
 
 from labdock.build import BuildRequest, StepRecord
 from labdock.build.caches import CacheFolders
-from labdock.build.context import receive
 from labdock.build.solve import Builder
 from labdock.build.sources import FetchRecord
 from labdock.build.traces import StageTrace
+from labdock.engine.buildcache import BuildCache
 from labdock.engine.events import Events
+from labdock.engine.exports import OUTPUTS, Exports, Handover
+from labdock.engine.fetches import Fetches
+from labdock.engine.intake import DialPath, Given, Intake, Part
 from labdock.engine.registries import build_keychain
 from labdock.engine.steps import StepRunner
 from labdock.engine.transfers import Transfers
-from labdock.errors import InvalidRequest, LabdockError, Unsupported
+from labdock.engine.views import show_time
+from labdock.errors import InvalidRequest, LabdockError
 from labdock.images import references
 from labdock.images.store import Images
 from labdock.registry.credentials import read_config
@@ -48,6 +53,8 @@ class Builds:
         runner: StepRunner,
         events: Events,
         folder: Path,
+        fetches: Fetches | None = None,
+        dial_agent: DialPath | None = None,
     ) -> None:
         self._contexts = folder / "contexts"
         self._events = events
@@ -64,8 +71,14 @@ class Builds:
             folder / "work",
             caches=self.caches,
             traces=database.records("traces", StageTrace),
+            fetcher=fetches,
             fetched=database.records("fetched", FetchRecord),
         )
+        self.cache = BuildCache(self._records, self.caches, images, self.roots)
+        self._images = images
+        self._snapshotter = snapshotter
+        self.exports = Exports(folder / "contexts")
+        self._intake = Intake(images, self._records, fetches, dial_agent)
         self._builder.recover()
         shutil.rmtree(self._contexts, ignore_errors=True)
         self._contexts.mkdir(parents=True)
@@ -83,6 +96,14 @@ class Builds:
 
         Raises InvalidRequest, DockerfileError or Unsupported before the first event; a failure after it is an event.
         """
+
+        async def parts() -> AsyncIterator[Part]:
+            yield "main", "", context
+
+        await self.build_parts(query, parts(), on_event)
+
+    async def build_parts(self, query: BuildQuery, parts: AsyncIterator[Part], on_event: OnEvent) -> None:
+        """As :meth:`build`, with secrets, contexts and caches among the *parts*; see schema/build_query.py."""
         _check(query)
         told = False
 
@@ -99,21 +120,13 @@ class Builds:
         async with self._turns:
             folder = Path(tempfile.mkdtemp(dir=self._contexts))
             try:
-                tree = await receive(context, folder)
-                request = BuildRequest(
-                    context=folder,
-                    tree=tree,
-                    dockerfile=query.dockerfile,
-                    names=query.names,
-                    build_args=query.build_args,
-                    labels=query.labels,
-                    target=query.target,
-                    no_cache=query.no_cache,
-                    pull=query.pull,
-                    network=query.network,
-                    platform=query.platform,
-                    cache_from=query.cache_from,
-                )
+                given = await self._intake.take(query, parts, folder)
+                request = self._request(query, given, folder)
+                if query.check:
+                    for finding in await self._builder.check(request):
+                        tell(finding.notice())
+                    tell(BuildDone(image=""))
+                    return
                 image = await self._builder.build(request, tell)
             except LabdockError as error:
                 if not told:
@@ -122,18 +135,56 @@ class Builds:
                 return
             finally:
                 await asyncio.to_thread(shutil.rmtree, folder, True)
-        self._events.emit("image", "build", image, {"name": query.names[0] if query.names else image})
+        if image:
+            self._events.emit("image", "build", image, {"name": query.names[0] if query.names else image})
         for name in query.names:
             self._events.emit("image", "tag", image, {"name": references.parse(name).familiar})
 
+    def _request(self, query: BuildQuery, given: Given, folder: Path) -> BuildRequest:
+        started = show_time(time.time_ns())
+        handover = Handover(self._images, self._snapshotter, self.exports, query, folder, started)
+        return BuildRequest(
+            context=folder,
+            tree=given.tree,
+            dockerfile=given.dockerfile,
+            names=query.names,
+            build_args=query.build_args,
+            labels=query.labels,
+            target=query.target,
+            no_cache=query.no_cache,
+            pull=query.pull,
+            network=query.network,
+            platform=query.platform,
+            cache_from=query.cache_from,
+            secrets=given.secrets,
+            agents=given.agents,
+            contexts=given.contexts,
+            hosts=query.extra_hosts,
+            shm_size=query.shm_size,
+            explain=query.explain,
+            debug=query.debug,
+            reproducible=query.reproducible,
+            wants_image=not query.outputs or "oci" in query.outputs,
+            finish=handover.finish if query.outputs or query.cache_to else None,
+        )
+
+    async def prune(self, all: bool, keep: int, unused_ns: int | None, ids: tuple[str, ...]) -> dict[str, object]:
+        """``POST /build/prune``; see :meth:`BuildCache.prune`."""
+        return await self.cache.prune(everything=all, keep=keep, unused_ns=unused_ns, ids=ids)
+
+    def take_export(self, token: str) -> AsyncIterator[bytes]:
+        """What a build left to be fetched. Raises NotFound."""
+        return self.exports.take(token)
+
 
 def _check(query: BuildQuery) -> None:
-    if query.remote:
-        raise Unsupported(
-            f"building from a remote context ({query.remote}) is not supported yet",
-            hint="fetch it and build from the folder",
-        )
     if query.squash:
         raise InvalidRequest("squash is only supported with experimental mode")
+    for kind in query.outputs:
+        if kind not in OUTPUTS:
+            raise InvalidRequest(f"unknown output type {kind!r}", hint=f"it is one of: {', '.join(OUTPUTS)}")
+    for mode in query.cache_to:
+        if mode not in ("min", "max"):
+            raise InvalidRequest(f"unknown cache mode {mode!r}", hint="it is min or max")
     for name in query.names:
         references.parse(name)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from labdock.build.changes import apply_changes
-from labdock.build.solve import format_time
+from labdock.build.job import format_time
 from labdock.engine.conduits import read_in_thread, write_in_thread
 from labdock.engine.events import Events
 from labdock.engine.filters import has_labels, read_moment

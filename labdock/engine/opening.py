@@ -13,6 +13,7 @@ from labdock.engine.builds import Builds
 from labdock.engine.containers import Containers, Rooms
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
+from labdock.engine.fetches import Fetches
 from labdock.engine.holdings import ImageHoldings
 from labdock.engine.images import ImageService
 from labdock.engine.ledger import Ledger
@@ -95,7 +96,11 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
-    builds = Builds(database, images, transfers, snapshotter, content, runner, events, paths.data / "builds")
+    fetches = Fetches(outside.dial)
+    folder = paths.data / "builds"
+    builds = Builds(
+        database, images, transfers, snapshotter, content, runner, events, folder, fetches, outside.dial_agent
+    )
     holdings = hold_images(database, images, ledger, events, builds)
     registry = RegistryService(database, outside, holdings, supervisor.spawn)
     await registry.restore()
@@ -108,7 +113,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         builds=builds,
         networks=NetworkService(networks, ledger),
         volumes=volumes,
-        system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter),
+        system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter, builds.cache.list),
         events=events,
         registry=registry,
         _supervisor=supervisor,

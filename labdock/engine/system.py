@@ -7,7 +7,7 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import labdock
@@ -38,6 +38,7 @@ class System:
         images: ImageService,
         volumes: Volumes,
         snapshotter: Snapshotter,
+        list_cache: Callable[[], Awaitable[list[Wire]]],
     ) -> None:
         self._plan = plan
         self._paths = paths
@@ -46,6 +47,7 @@ class System:
         self._images = images
         self._volumes = volumes
         self._snapshotter = snapshotter
+        self._list_cache = list_cache
         self._started = time.time_ns()
 
     def ping_headers(self) -> dict[str, str]:
@@ -170,7 +172,9 @@ class System:
         if not kinds or "volume" in kinds:
             found["Volumes"] = await asyncio.to_thread(self._volumes.measure)
         if not kinds or "build-cache" in kinds:
-            found |= {"BuildCache": [], "BuilderSize": 0}
+            cached = await self._list_cache()
+            found["BuildCache"] = cached
+            found["BuilderSize"] = sum(entry["Size"] for entry in cached if not entry["Shared"])
         return found
 
     def _measure(self, records: Sequence[ContainerRecord]) -> list[Wire]:

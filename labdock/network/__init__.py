@@ -54,6 +54,12 @@ class Outside(Protocol):
         Raises SystemFailure (no such host) and Unavailable (refused, unreachable, no answer in time).
         """
 
+    async def dial_agent(self, path: str) -> socket.socket:
+        """A connected, non-blocking socket to the one at *path*, absolute, on the host: an ssh agent's.
+
+        Raises InvalidRequest, Unavailable.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:

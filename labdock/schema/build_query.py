@@ -36,6 +36,7 @@ class BuildQuery(msgspec.Struct, frozen=True, kw_only=True):
     those named, and an unknown name means no cache. ``remote`` is a URL in place of a context ("": the body is it).
     ``quiet``: only the image id is wanted. ``rm``/``force_rm`` remove step containers after success/always.
     ``registry_config`` is the X-Registry-Config header: credentials for registries that bases come from.
+    ``outputs``: local, tar or oci each; ``cache_to``: min or max each; the rest as in the module's text.
     ``extra`` has every parameter that has no field here, as text, so that nothing sent is lost.
     """
 
@@ -57,4 +58,14 @@ class BuildQuery(msgspec.Struct, frozen=True, kw_only=True):
     squash: bool = False
     shm_size: int = 0
     registry_config: str = ""
+    contexts: dict[str, str] = {}
+    agents: dict[str, str] = {}
+    outputs: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    cache_parts: tuple[str, ...] = ()
+    explain: bool = False
+    check: bool = False
+    reproducible: bool = False
+    provenance: bool = False
+    debug: bool = False
     extra: dict[str, str] = {}

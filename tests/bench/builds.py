@@ -74,7 +74,7 @@ def _api_builder(name: str, client: object) -> Builder:
 
 def _buildkit(engine: Engine) -> Builder | None:
     """BuildKit inside dockerd, or None when the command line of the package can't drive it (it needs a plugin)."""
-    command = [*engine.run[: engine.run.index("run")], "build", "--tag", TAG, "--quiet"]
+    command = [*engine.command, "build", "--tag", TAG, "--quiet"]
     environment = engine.environment | {"DOCKER_BUILDKIT": "1"}
 
     def build(context: Path, cached: bool) -> None:

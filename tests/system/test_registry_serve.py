@@ -238,8 +238,8 @@ def test_curl_reads_ranges_and_memory_stays_flat(registry: Registry) -> None:
     with open(big, "wb") as file:
         for _ in range(size >> 20):
             file.write(os.urandom(1 << 20))
-    with open(big, "rb") as file:
-        digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    with open(big, "rb") as written:
+        digest = "sha256:" + hashlib.file_digest(written, "sha256").hexdigest()
     before = registry.peak()
     status, headers, _ = registry.curl("POST", "/v2/big/blobs/uploads/")
     assert status == 202

@@ -1,17 +1,25 @@
-"""``POST /build``: parameters to a BuildQuery, typed events to Docker's lines (with ``labdock=1``: as they are)."""
+"""``POST /build``: parameters to a BuildQuery, typed events to Docker's lines (with ``labdock=1``: as they are).
+
+``POST /labdock/build`` has what that can't carry in parts (schema/build_query.py); its answer is always typed events.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from labdock.api.answers import json_answer
 from labdock.api.bodies import chunks
 from labdock.api.build_lines import BuildLines
 from labdock.api.call import Call
-from labdock.api.query import Query, decode_parameter
+from labdock.api.handlers.images import stream_archive
+from labdock.api.parcels import MEDIA_TYPE, read_parts
+from labdock.api.query import Query, decode_parameter, parse_time
+from labdock.api.step_order import StepOrder
 from labdock.api.streams.answer import LineAnswer, Send
 from labdock.errors import InvalidRequest, Unsupported
 from labdock.schema.build import BuildEvent
@@ -28,6 +36,7 @@ async def build(call: Call) -> web.StreamResponse:
     query = read_build_query(call.query, call.request.query.getall("t", []), dict(call.request.query))
     query = msgspec.structs.replace(query, registry_config=call.request.headers.get("X-Registry-Config", ""))
     own = call.query.boolean("labdock")
+    query = msgspec.structs.replace(query, debug=own)
 
     async def work(send: Send) -> None:
         on_event: Callable[[BuildEvent], None]
@@ -35,14 +44,82 @@ async def build(call: Call) -> web.StreamResponse:
             on_event = send
         else:
             lines = BuildLines(quiet=query.quiet, rm=query.rm or query.force_rm)
+            order = StepOrder()
 
             def on_event(event: BuildEvent) -> None:
-                for line in lines.render(event):
-                    send(line)
+                for each in order.sort(event):
+                    for line in lines.render(each):
+                        send(line)
 
         await call.engine.builds.build(query, chunks(call.request), on_event)
 
     return await LineAnswer(call.request).run(work)
+
+
+async def build_parts(call: Call) -> web.StreamResponse:
+    if call.request.content_type != MEDIA_TYPE:
+        raise InvalidRequest(f"the build's body must be {MEDIA_TYPE}, not {call.request.content_type}")
+    query = read_build_query(call.query, call.request.query.getall("t", []), dict(call.request.query))
+    query = _read_own(call.query, query)
+
+    async def work(send: Send) -> None:
+        await call.engine.builds.build_parts(query, read_parts(call.request.content), send)
+
+    return await LineAnswer(call.request).run(work)
+
+
+async def export(call: Call) -> web.StreamResponse:
+    return await stream_archive(call.request, call.engine.builds.take_export(call["token"]))
+
+
+async def prune(call: Call) -> web.StreamResponse:
+    """``POST /build/prune``: ``all``, ``keep-storage`` (or ``reserved-space``) in bytes, filters until and id."""
+    query = call.query
+    filters = query.filters()
+    until = [parse_time(text, time.time_ns(), "until") for text in filters.get("until", ())]
+    found = await call.engine.builds.prune(
+        query.boolean("all"),
+        query.integer("keep-storage") or query.integer("reserved-space") or 0,
+        min(until, default=None),
+        tuple(filters.get("id", ())),
+    )
+    return json_answer(found)
+
+
+def _read_own(query: Query, classic: BuildQuery) -> BuildQuery:
+    """The parameters that only labdock's own call has."""
+    return msgspec.structs.replace(
+        classic,
+        contexts=_texts(query, "contexts"),
+        agents=_texts(query, "ssh"),
+        outputs=_read_list(query, "outputs", "type"),
+        cache_to=_read_list(query, "cacheto", "mode"),
+        cache_parts=_read_list(query, "cachefromparts", ""),
+        explain=query.boolean("explain"),
+        check=query.boolean("check"),
+        reproducible=query.boolean("reproducible"),
+        provenance=query.boolean("provenance"),
+        debug=query.boolean("debug", True),
+        extra={},
+    )
+
+
+def _texts(query: Query, name: str) -> dict[str, str]:
+    found = query.json_object(name)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise InvalidRequest(f"invalid {name}: its values must be texts")
+    return {key: str(value) for key, value in found.items()}
+
+
+def _read_list(query: Query, name: str, key: str) -> tuple[str, ...]:
+    """A JSON list of texts, or (*key*) of objects that have one under *key*."""
+    found = decode_parameter(name, query.text(name)) or []
+    if not isinstance(found, list):
+        raise InvalidRequest(f"invalid {name}: expected a JSON list")
+    values = [each.get(key) if key and isinstance(each, dict) else each for each in found]
+    if not all(isinstance(value, str) for value in values):
+        raise InvalidRequest(f"invalid {name}: expected a list of {f'objects with {key}' if key else 'texts'}")
+    return tuple(map(str, values))
 
 
 def read_build_query(query: Query, names: list[str], everything: dict[str, str]) -> BuildQuery:

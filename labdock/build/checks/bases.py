@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from labdock.build.checks import rules
 from labdock.build.checks.findings import Report
-from labdock.build.checks.words import find_near
 from labdock.build.dockerfile import instructions as ast
 from labdock.build.dockerfile.source import Word
 from labdock.build.dockerfile.words import Lexer, LexError
@@ -90,8 +89,7 @@ class BaseChecker:
         except LexError:
             text = ""
         for name in sorted(lexer.unset - self._known.keys()):
-            near = find_near(name, self._known)
-            hint = f" (did you mean {near}?)" if near else ""
+            hint = self._report.guess(name, self._known)
             self._report.add(rules.UNDEFINED_ARG_IN_FROM, word.range, name, hint, comments=start.comments)
         return text, lexer.used, lexer.unset
 

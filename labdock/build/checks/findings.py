@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from labdock.build.checks.options import Options
 from labdock.build.checks.rules import Rule
+from labdock.build.checks.words import find_near
 from labdock.build.dockerfile.source import Range
 from labdock.schema.build import BuildNotice
 
@@ -26,7 +28,7 @@ class Finding:
         """As a build says it."""
         where = self.range
         return BuildNotice(
-            text=f"[Warning] {self.name}: {self.text} (line {where.line})",
+            text=self.text,
             line=where.line,
             end_line=where.end_line,
             column=where.column,
@@ -42,6 +44,13 @@ class Report:
 
     options: Options
     found: list[Finding] = field(default_factory=list)
+    _guesses: int = 200
+
+    def guess(self, name: str, known: Iterable[str], sign: str = "") -> str:
+        """The end of a message: which of *known* was meant perhaps; "" for none, and when there were many before."""
+        self._guesses -= 1
+        near = find_near(name, known) if self._guesses >= 0 else ""
+        return f" (did you mean {sign}{near}?)" if near else ""
 
     def add(self, rule: Rule, where: Range, *arguments: str, comments: tuple[str, ...] = ()) -> None:
         """``comments`` are those above the instruction, which may skip checks for it."""

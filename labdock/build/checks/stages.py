@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from labdock.build.checks import rules
 from labdock.build.checks.findings import Report
-from labdock.build.checks.words import find_near, find_words
+from labdock.build.checks.words import find_words
 from labdock.build.dockerfile import instructions as ast
 from labdock.build.dockerfile.ports import read_port
 from labdock.build.dockerfile.remotes import is_remote
@@ -100,11 +100,12 @@ class StageChecker:
         return None if missing and not self.facts.complete else text
 
     def _undefined(self, name: str, word: Word, instruction: ast.Instruction) -> None:
-        near = find_near(name, self.facts.scope.values)
-        if not near and not self.facts.complete:
+        values = self.facts.scope.values
+        known = values if self.facts.complete else (each for each in values if each != "PATH")
+        hint = self.report.guess(name, known, "$")
+        if not hint and not self.facts.complete:
             # The base may set it: only what looks like a slip is reported.
             return
-        hint = f" (did you mean ${near}?)" if near else ""
         self._add(rules.UNDEFINED_VAR, word.range, instruction, name, hint)
 
     def _arg(self, instruction: ast.Arg) -> None:

@@ -209,7 +209,9 @@ class Lexer:
         if empty_is_unset:
             operator = self._next()
         shown = ":" * empty_is_unset + operator
-        if not operator or operator not in ("-+?" if empty_is_unset else "-+?#%"):
+        if not operator:
+            raise LexError("syntax error: missing '}'")
+        if operator not in ("-+?" if empty_is_unset else "-+?#%"):
             raise LexError(f"unsupported modifier ({shown}) in substitution")
         word = self._operand("}", raw=operator in "#%", missing="syntax error: missing '}'")
         value, found = self._value(name)

@@ -426,9 +426,28 @@ class FakeRegistries:
 class FakeBuilds:
     def __init__(self) -> None:
         self.query: BuildQuery | None = None
+        self.parts: list[tuple[str, str, bytes]] = []
         self.context = b""
         self.cancelled = asyncio.Event()
         self.flood = False
+
+    async def build_parts(
+        self,
+        query: BuildQuery,
+        parts: AsyncIterator[tuple[str, str, AsyncIterator[bytes]]],
+        on_event: Callable[[BuildEvent], None],
+    ) -> None:
+        self.query = query
+        self.parts = [(kind, name, b"".join([piece async for piece in data])) async for kind, name, data in parts]
+        on_event(BuildDone(image="sha256:" + "1" * 64))
+
+    async def take_export(self, token: str) -> AsyncIterator[bytes]:
+        if token != "known":
+            raise NotFound("there is no such export")
+        yield b"tar"
+
+    async def prune(self, all: bool, keep: int, unused_ns: int | None, ids: tuple[str, ...]) -> Wire:
+        return {"CachesDeleted": [*ids, str(all), str(keep)], "SpaceReclaimed": unused_ns or 0}
 
     async def build(
         self, query: BuildQuery, context: AsyncIterator[bytes], on_event: Callable[[BuildEvent], None]

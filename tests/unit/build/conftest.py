@@ -238,6 +238,8 @@ class World:
         return self.now
 
     def close(self) -> None:
+        # Owned by other ids: nobody outside of the sandbox could remove them.
+        shutil.rmtree(self.folder / "caches", ignore_errors=True)
         self.database.close()
         self.snapshotter.close()
 

@@ -144,10 +144,14 @@ def opened(folder: Path) -> Iterator[World]:
     images = Images(db, content, snapshotter, Leases(content, snapshotter))
     told: list[tuple[str, str]] = []
     used: dict[str, list[str]] = {}
+
+    def untag(name: str) -> None:
+        images.remove(name, force=True, in_use=used)
+
     holdings = ImageHoldings(
         db,
         images,
-        untag=lambda name: images.remove(name, force=True, in_use=used) and None,
+        untag=untag,
         tell=lambda image, name: told.append((image, name)),
         others=set,
     )

@@ -49,6 +49,9 @@ class Outer:
     async def dial(self, host: str, port: int) -> Any:
         raise AssertionError("nothing here dials")
 
+    async def dial_agent(self, path: str) -> Any:
+        raise AssertionError("nothing here has an agent")
+
 
 class Tasks:
     def __init__(self) -> None:

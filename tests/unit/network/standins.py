@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from labdock.daemon.dial import Caller
-from labdock.errors import Conflict
+from labdock.errors import Conflict, Unavailable
 from labdock.network import Address, HostNetwork, Published
 from labdock.sys import mounts, namespaces
 from labdock.sys.links import bring_up
@@ -45,6 +45,9 @@ class StandinOutside:
 
     async def host(self) -> HostNetwork:
         return HostNetwork(self.routes, ("lab.example",))
+
+    async def dial_agent(self, path: str) -> socket.socket:
+        raise Unavailable(path)
 
     async def dial(self, host: str, port: int) -> socket.socket:
         self.asked += 1
