@@ -20,7 +20,7 @@ from labdock.images.image import Image, Origin
 from labdock.images.store import FULL_NAME, MOST_JSON, Images, parse_config
 from labdock.schema import oci
 from labdock.schema.oci import Descriptor, Index, Manifest
-from labdock.store.content import ContentStore, Ingest, translate, write_all
+from labdock.store.content import ContentStore, Ingest
 from labdock.store.intents import fail_at
 from labdock.store.layers import headers
 from labdock.store.layers.compression import Compression, Plain, detect
@@ -122,12 +122,9 @@ def _take(content: ContentStore, stream: Source, archive: _Archive, hold: Hold) 
 def _ingest(reader: Reader, ingest: Ingest) -> str:
     """Write the current entry's data; gives its digest."""
     with Sha256() as hasher:
-        try:
-            while piece := reader.take():
-                hasher.update(piece)
-                write_all(ingest.file.fileno(), piece)
-        except OSError as error:
-            raise translate(error, "writing a file of the archive") from error
+        while piece := reader.take():
+            hasher.update(piece)
+            ingest.add(piece)
         return f"sha256:{hasher.hexdigest()}"
 
 

@@ -18,11 +18,15 @@ from typing import BinaryIO, Self
 
 from labdock.errors import Corrupt, InvalidRequest, LabdockError, NotFound, StorageFull, SystemFailure
 from labdock.schema.ids import is_digest
+from labdock.sys import filesystems
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 #: What begins the file of an ingest that the next of its name goes on with, and how long that may wait. Seconds.
 _KEPT = "kept-"
 KEPT_FOR = 7 * 24 * 3600.0
+
+#: The disk begins to write a blob whenever so many more bytes of it have come.
+_FLUSH = 8 << 20
 
 
 class ContentStore:
@@ -163,6 +167,7 @@ class Ingest:
                 self._size += len(chunk)
         except OSError as error:
             raise translate(error, f"beginning a blob at {path}") from error
+        self._flushed = self._size
         store._open_ingests.add(str(path))
 
     @property
@@ -191,12 +196,19 @@ class Ingest:
     def write(self, data: bytes | memoryview) -> int:
         """Add *data*, all of it. Raises StorageFull or SystemFailure."""
         self._hash.update(data)
+        self.add(data)
+        return len(data)
+
+    def add(self, data: bytes | memoryview) -> None:
+        """As :meth:`write`, for a caller that hashes by itself and ends with :meth:`commit_hashed`."""
         try:
             write_all(self._file.fileno(), data)
         except OSError as error:
             raise translate(error, f"writing a blob of {self._size} bytes and more") from error
         self._size += len(data)
-        return len(data)
+        if self._size - self._flushed >= _FLUSH:
+            filesystems.begin_writing(self._file.fileno(), self._flushed, self._size - self._flushed)
+            self._flushed = self._size
 
     def commit(self, expected_digest: str | None = None, expected_size: int | None = None) -> str:
         """Make the blob visible under its digest. Raises Corrupt when it is not what was expected."""

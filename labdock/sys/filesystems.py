@@ -42,6 +42,18 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     return KINDS.get(number, hex(number))
 
 
+_SYNC_WRITE = 2
+
+
+def begin_writing(fd: int, offset: int, size: int) -> None:
+    """Have the kernel begin to write these bytes of a file to the disk: a later fsync waits for less.
+
+    man 2 sync_file_range; where it is not to be had, nothing happens.
+    """
+    with contextlib.suppress(OSError):
+        libc.call("sync_file_range", fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_WRITE)
+
+
 _GETFLAGS, _SETFLAGS, _TOPDIR = 0x80086601, 0x40086602, 0x20000
 
 

@@ -217,6 +217,8 @@ def apply_records(entry: Entry, records: Mapping[bytes, bytes]) -> None:
                 entry.gid = int(value)
             elif entry.type == FILE:
                 entry.size = int(value)
+    # The path of a sparse file is that of a place beside it.
+    entry.name = records.get(b"GNU.sparse.name") or entry.name
     if entry.type == FILE and entry.name.endswith(b"/"):
         # quirk: before ustar a folder was a regular file whose name ends in "/". (The name of a header that a long
         # name goes before is cut at 100 bytes, and may end in one too.)

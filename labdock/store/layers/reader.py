@@ -99,8 +99,7 @@ class Reader:
             said = sparse.from_records(records, entry.size, self._take_block)
             if said is None:
                 return
-            found, name = said
-            entry.name = name or entry.name
+            found = said
         if found.size > self._limits.size:
             raise Corrupt(f"the tar is larger than {self._limits.size} bytes")
         entry.size = found.size

@@ -65,26 +65,25 @@ def _read_segments(block: bytes, start: int, count: int) -> list[Segment]:
     return segments
 
 
-def from_records(records: Mapping[bytes, bytes], stored: int, take: Callable[[], bytes]) -> tuple[Sparse, bytes] | None:
-    """What PAX *records* say of a sparse file, and its name ("": as it was); None when it is not sparse.
+def from_records(records: Mapping[bytes, bytes], stored: int, take: Callable[[], bytes]) -> Sparse | None:
+    """What PAX *records* say of a sparse file; None when it is not sparse.
 
     *stored*: the bytes of data after the header, of which *take* gives the next block.
     """
     told = {key[len(_PREFIX) :]: value for key, value in records.items() if key.startswith(_PREFIX)}
     if not told:
         return None
-    name = told.get(b"name", b"")
     if b"major" in told:
         if (told[b"major"], told.get(b"minor")) != (b"1", b"0"):
             raise Corrupt("a sparse file of the tar is in a format that is not known")
         size = _digits(told.get(b"realsize", b""))
         segments, taken = _read_map(take)
-        return Sparse(size, segments).check(stored - taken), name
+        return Sparse(size, segments).check(stored - taken)
     numbers = [_digits(text) for text in told.get(b"map", b"").split(b",")] if told.get(b"map") else []
     if len(numbers) % 2:
         raise Corrupt("a sparse file of the tar has a map that does not parse")
     size = _digits(told.get(b"size", b""))
-    return Sparse(size, list(zip(numbers[::2], numbers[1::2], strict=True))).check(stored), name
+    return Sparse(size, list(zip(numbers[::2], numbers[1::2], strict=True))).check(stored)
 
 
 def _read_map(take: Callable[[], bytes]) -> tuple[list[Segment], int]:

@@ -258,13 +258,27 @@ class _Unpacker:
         return fd
 
     def _make(self, path: bytes) -> int:
-        """Folders that the tar uses without having named them: 0755, root's."""
-        parent, _, name = path.rpartition(b"/")
-        above = self._open(parent)
-        os.mkdir(name, 0o755, dir_fd=above)
-        if self._merged:
-            self._own.add(path)
-        return os.open(name, FLAGS | os.O_NOFOLLOW, dir_fd=above)
+        """Folders that the tar uses without having named them: 0755, root's; a name may have thousands."""
+        missing = [path]
+        while True:
+            above = missing[-1].rpartition(b"/")[0]
+            try:
+                fd = open_folder(self._root, above)
+                break
+            except FileNotFoundError:
+                missing.append(above)
+        while missing:
+            path = missing.pop()
+            name = path.rpartition(b"/")[2]
+            try:
+                os.mkdir(name, 0o755, dir_fd=fd)
+                inner = os.open(name, FLAGS | os.O_NOFOLLOW, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = inner
+            if self._merged:
+                self._own.add(path)
+        return fd
 
     def _keep(self, path: bytes, fd: int) -> None:
         old = self._folders.pop(path, None)
