@@ -128,11 +128,14 @@ def test_planning_and_checking_take_linear_time(make: object) -> None:
 
     def measure(size: int) -> float:
         dockerfile = parse(make(size))
-        began = time.process_time()
-        with contextlib.suppress(DockerfileError):
-            make_plan(dockerfile)
-        check(dockerfile)
-        return time.process_time() - began
+        best = 9.0
+        for _ in range(3):
+            began = time.process_time()
+            with contextlib.suppress(DockerfileError):
+                make_plan(dockerfile)
+            check(dockerfile)
+            best = min(best, time.process_time() - began)
+        return best
 
     small, large = measure(2_000), measure(8_000)
     assert large < max(small, 0.02) * 9
