@@ -243,7 +243,10 @@ class Registry:
         try:
             first_byte = await reader.readexactly(1)
             if first_byte == b"\x16":
-                return False  # TLS, to somebody who speaks plain
+                # TLS, to somebody who speaks plain: answered as Go's servers do.
+                writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTPS request to an HTTP server.\n")
+                await writer.drain()
+                return False
             head = first_byte + await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             return False

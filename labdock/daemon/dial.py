@@ -150,9 +150,12 @@ async def _connect_one(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 def adopt(fd: int) -> socket.socket:
-    """The socket of a descriptor that came over the channel."""
+    """The socket of a descriptor that came over the channel, non-blocking."""
     try:
-        return socket.socket(fileno=fd)
+        sock = socket.socket(fileno=fd)
     except OSError:
         os.close(fd)
         raise
+    # quirk: Python takes a socket from elsewhere for a blocking one, whatever its descriptor says.
+    sock.setblocking(False)
+    return sock

@@ -160,7 +160,7 @@ def read_token(body: bytes, realm: str, now: float) -> Token:
     """The token in a server's answer; its time runs from *now*. Raises SystemFailure when there is none."""
     try:
         answer = msgspec.json.decode(body, type=_Answer, strict=False)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SystemFailure(f"the token server {realm} does not answer with a token: {error}") from error
     value = answer.token or answer.access_token
     if not value or any(not 32 < ord(letter) < 127 for letter in value):

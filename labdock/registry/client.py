@@ -114,7 +114,7 @@ class RegistryClient:
                 )
         try:
             typed = msgspec.json.decode(body, type=_Typed).media_type
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Corrupt(f"{request.name}: the manifest is no JSON object: {error}") from error
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return Fetched(body, typed or kind, digest)

@@ -88,7 +88,7 @@ def _decode(header: str, kind: type[_T], name: str) -> _T:
         plain = header.strip().rstrip("=").replace("+", "-").replace("/", "_")
         data = base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4))
         return msgspec.json.decode(data, type=kind)
-    except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
+    except (ValueError, binascii.Error, msgspec.MsgspecError, RecursionError) as error:
         raise InvalidRequest(f"invalid {name} header: {error}") from error
 
 

@@ -59,7 +59,7 @@ def read_words(body: bytes) -> str:
     """What *body* says, as Docker shows it: ``denied: requested access to the resource is denied``."""
     try:
         said = msgspec.json.decode(body, type=_Body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         text = body.decode(errors="replace").strip()
         return "" if text[:1] in "<{[" else _shorten(text)
     parts = []

@@ -109,7 +109,7 @@ async def _pages(
 def _decode(body: bytes, kind: type[T], url: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SystemFailure(f"{url.partition('?')[0]}: can't be understood: {error}") from error
 
 

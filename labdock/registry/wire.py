@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -23,6 +23,7 @@ from yarl import URL
 from labdock import __version__
 from labdock.errors import LabdockError, SystemFailure, Unavailable
 from labdock.registry import Dial, hosts
+from labdock.registry.credentials import Credentials
 from labdock.registry.retry import Again
 from labdock.registry.settings import Settings
 from labdock.registry.trust import Trust
@@ -96,8 +97,8 @@ async def _through(dial: Dial, proxy: str, host: str, port: int) -> socket.socke
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         login = ""
         if address.username:
-            encoded = aiohttp.BasicAuth(address.username, address.password or "").encode()
-            login = f"Proxy-Authorization: {encoded}\r\n"
+            known = Credentials(unquote(address.username), unquote(address.password or ""))
+            login = f"Proxy-Authorization: {known.basic}\r\n"
         await loop.sock_sendall(sock, f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{login}\r\n".encode())
         answer = b""
         while b"\r\n\r\n" not in answer:
@@ -205,15 +206,21 @@ class Wire:
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
 
 
+#: How OpenSSL calls an answer that is no TLS, in its several versions.
+_NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"))
+
+
 def explain(method: str, url: str, error: Exception) -> Exception:
     """Again, or the LabdockError that trying again would not change. Query strings (signatures) are left out."""
-    if isinstance(error, ssl.SSLCertVerificationError) or isinstance(error.__cause__, ssl.SSLCertVerificationError):
+    # aiohttp's own errors of a connection have what happened as their cause.
+    cause = error.__cause__ if isinstance(error, aiohttp.ClientOSError) and error.__cause__ is not None else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
         host = urlsplit(url).netloc
         return SystemFailure(
-            f"{_request(method, url)}: tls: failed to verify certificate: {error}",
+            f"{_request(method, url)}: tls: failed to verify certificate: {cause.verify_message}",
             hint=f"put the CA that signed it into ~/.docker/certs.d/{host}/ca.crt, or list {host} in LABDOCK_INSECURE",
         )
-    if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
+    if isinstance(cause, ssl.SSLError) and _NO_TLS.intersection((cause.reason or "").split()):
         host = urlsplit(url).netloc
         return SystemFailure(
             f"{_request(method, url)}: http: server gave HTTP response to HTTPS client",
@@ -223,12 +230,12 @@ def explain(method: str, url: str, error: Exception) -> Exception:
         return SystemFailure(f"{_request(method, url)}: not a usable address")
     if isinstance(error, TimeoutError):
         reason = "nothing came in time (i/o timeout)"
-    elif isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
+    elif isinstance(cause, aiohttp.ServerDisconnectedError | ConnectionResetError):
         reason = "the connection was cut before an answer came (EOF)"
     elif isinstance(error, aiohttp.ClientResponseError):
         reason = f"malformed HTTP response: {error.message}"
     else:
-        reason = str(error) or type(error).__name__
+        reason = str(error) or str(cause) or type(cause).__name__
     return Again(Unavailable(f"{_request(method, url)}: {reason}"))
 
 

@@ -221,6 +221,17 @@ def test_either_alphabet_with_and_without_padding(form: object) -> None:
     assert read_auth(header, "r").find("r") == Credentials("uÿ>?", "ÿÿ>>??~")
 
 
+DEEP = b'{"a":' * 100_000
+
+
+def test_json_without_an_end_to_its_depth() -> None:
+    assert read_words(DEEP) == ""
+    with pytest.raises(SystemFailure, match="token server"):
+        read_token(DEEP, "https://t.example/", NOW)
+    with pytest.raises(InvalidRequest, match="invalid X-Registry-Auth header"):
+        read_auth(base64.urlsafe_b64encode(DEEP).decode())
+
+
 @pytest.mark.parametrize("header", ["!!!", encode([1]), encode("x"), encode({"username": 1}), "A" * 2_000_000, "YQ"])
 def test_headers_that_are_none(header: str) -> None:
     with pytest.raises(InvalidRequest, match="invalid X-Registry-Auth header"):
