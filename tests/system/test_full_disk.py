@@ -103,3 +103,32 @@ def test_an_engine_that_can_not_start_for_want_of_space_says_so(small: EngineUnd
     assert "hint: make room there" in refused.stderr
     ballast.unlink()
     small.start()
+
+
+def test_a_build_that_fills_the_disk_leaves_no_image_and_a_cache_of_use(small: EngineUnderTest) -> None:
+    small.start()
+    context = small.root / "context"
+    context.mkdir()
+    (context / "data").write_bytes(bytes(range(256)) * (10 * MEBIBYTE // 256))
+    first = "FROM busybox\nRUN echo first > /first\n"
+
+    def build(dockerfile: str, tag: str) -> subprocess.CompletedProcess[str]:
+        (context / "Dockerfile").write_text(dockerfile)
+        command = ["docker", "build", "-t", tag, str(context)]
+        return subprocess.run(command, env=small.environment, capture_output=True, text=True, check=False, timeout=60)
+
+    # The context takes 10 MiB of 32, its copy as much, the layer as much again: too much in the last step,
+    full = build(first + "COPY data /data\n", "half")
+    assert full.returncode != 0
+    assert "No space left on device" in full.stderr
+    # and 40 MiB too much already on the way in.
+    (context / "data").write_bytes(bytes(range(256)) * (40 * MEBIBYTE // 256))
+    refused = build(first + "COPY data /data\n", "half")
+    assert refused.returncode != 0
+    assert "No space left on device" in refused.stderr
+    (context / "data").write_bytes(b"small\n")
+    assert small.docker("images", "-q", "half") == ""
+    whole = build(first + "COPY data /data\n", "whole")
+    assert whole.returncode == 0, whole.stderr
+    assert whole.stdout.count("Using cache") == 1
+    assert small.docker("run", "--rm", "whole", "cat", "/first", "/data") == "first\nsmall"

@@ -1,0 +1,155 @@
+"""Images as people build them, from Debian's packages and from PyPI, on one engine for them all.
+
+The machine's mirrors are used (as apt knows them), and its trust store goes along as a secret, for networks that have
+a certificate authority of their own.
+"""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import stores
+from tests.system.conftest import EngineUnderTest, short_folder, wait_until
+
+LABDOCK = str(Path(sys.executable).with_name("labdock"))
+
+#: Debian's packages, downloaded once for all images.
+APT = (
+    "RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt/lists,"
+    "sharing=locked rm -f /etc/apt/apt.conf.d/docker-clean && apt-get -qq update && DEBIAN_FRONTEND=noninteractive "
+    "apt-get -qq install -y --no-install-recommends "
+)
+#: pip with a cache that is in no image, and what this machine trusts.
+PIP = (
+    "RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=trust,required "
+    "PIP_CERT=/run/secrets/trust /venv/bin/pip install --disable-pip-version-check "
+)
+
+
+@pytest.fixture(scope="module")
+def debian() -> Iterator[EngineUnderTest]:
+    """An engine with ``debian:bookworm``, for this file's tests."""
+    root = short_folder()
+    engine = EngineUnderTest(root)
+    engine.start()
+    try:
+        said = labdock(engine, "images", "bootstrap", "debian:bookworm")
+        assert "debian:bookworm" in engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}"), said
+        yield engine
+    finally:
+        if ids := engine.docker("ps", "-aq", check=False).split():
+            engine.docker("rm", "-f", *ids, check=False)
+        engine.stop()
+        stores.remove(root)
+
+
+def labdock(engine: EngineUnderTest, *arguments: str, given: str | None = None) -> str:
+    done = subprocess.run(
+        [LABDOCK, *arguments],
+        env=engine.environment,
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    return done.stdout
+
+
+def build(engine: EngineUnderTest, tag: str, dockerfile: str, *options: str) -> str:
+    trust = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
+    return labdock(engine, "build", "-t", tag, "--secret", f"id=trust,src={trust}", *options, "-", given=dockerfile)
+
+
+@pytest.mark.limit(300)
+def test_nginx_serves_a_page(debian: EngineUnderTest) -> None:
+    dockerfile = (
+        f"FROM debian:bookworm\n{APT} nginx-light\n"
+        "COPY <<page /var/www/html/index.html\n<h1>served</h1>\npage\n"
+        'EXPOSE 80\nSTOPSIGNAL SIGQUIT\nCMD ["nginx", "-g", "daemon off;"]\n'
+    )
+    build(debian, "web", dockerfile)
+    container = debian.docker("run", "-d", "-p", "127.0.0.1::80", "web")
+    address = debian.docker("port", container, "80/tcp").splitlines()[0]
+
+    def fetch() -> bytes:
+        try:
+            with urllib.request.urlopen(f"http://{address}/", timeout=5) as answer:
+                return bytes(answer.read())
+        except OSError:
+            return b""
+
+    wait_until(lambda: fetch() == b"<h1>served</h1>\n", "the page is served")
+    debian.docker("stop", container)
+    assert debian.docker("inspect", "-f", "{{.State.ExitCode}}", container) == "0"
+    # The lists and packages were in cache mounts: nothing of them is in the image.
+    left = debian.docker("run", "--rm", "web", "sh", "-c", "find /var/lib/apt/lists /var/cache/apt -type f | wc -l")
+    assert left == debian.docker(
+        "run", "--rm", "debian:bookworm", "sh", "-c", "find /var/lib/apt/lists /var/cache/apt -type f | wc -l"
+    )
+
+
+@pytest.mark.limit(300)
+def test_a_c_program_leaves_its_compiler_behind(debian: EngineUnderTest) -> None:
+    dockerfile = (
+        f"FROM debian:bookworm AS compile\n{APT} gcc libc6-dev\n"
+        "COPY <<'source' /src/main.c\n"
+        '#include <stdio.h>\nint main(int count, char **words) { printf("%d words\\n", count - 1); return 3; }\n'
+        "source\nRUN gcc -O2 -static -o /app /src/main.c\n"
+        "FROM compile AS never\nRUN exit 1\n"
+        'FROM scratch\nCOPY --from=compile /app /app\nENTRYPOINT ["/app"]\n'
+    )
+    build(debian, "program", dockerfile)
+    done = subprocess.run(
+        ["docker", "run", "--rm", "program", "a", "b"],
+        env=debian.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("2 words\n", 3)
+    assert int(debian.docker("image", "inspect", "-f", "{{.Size}}", "program")) < 2_000_000
+
+
+@pytest.mark.limit(600)
+def test_data_science_from_pypi_by_a_cache_that_stays(debian: EngineUnderTest) -> None:
+    base = f"FROM debian:bookworm\n{APT} python3-venv\nRUN python3 -m venv /venv\n"
+    wheels = "--mount=type=cache,id=wheels,target=/wheels"
+    fetch = PIP.replace("RUN", f"RUN {wheels}").replace(" install ", " download --dest /wheels ")
+    install = f"RUN {wheels} --network=none /venv/bin/pip install --no-index --find-links /wheels numpy\n"
+    check = "RUN /venv/bin/python -c 'import numpy; print(\"sum\", numpy.arange(10).sum())'\n"
+    assert "sum 45" in build(debian, "science", f"{base}{fetch} numpy\n{install}{check}")
+    # Another image, no network in any step of its own: the wheel is in the cache mount.
+    assert "sum 45" in build(debian, "again", f"{base}RUN :\n{install}{check}")
+    left = debian.docker("run", "--rm", "again", "sh", "-c", "ls -d /wheels /root/.cache /run/secrets 2>&1 || true")
+    assert left.count("No such file or directory") == 3
+
+
+@pytest.mark.limit(900)
+def test_a_kernel_runs_in_a_jupyterlab_image(debian: EngineUnderTest) -> None:
+    notebook = (
+        '{"cells": [{"cell_type": "code", "id": "a", "execution_count": null, "metadata": {}, "outputs": [], '
+        '"source": ["print(6 * 7, \\"by the kernel\\")"]}], "metadata": {"kernelspec": {"name": "python3", '
+        '"display_name": "Python 3", "language": "python"}}, "nbformat": 4, "nbformat_minor": 5}'
+    )
+    dockerfile = (
+        f"FROM debian:bookworm\n{APT} python3-venv\nRUN python3 -m venv /venv\n{PIP} --quiet jupyterlab\n"
+        f"RUN useradd --create-home reader\nUSER reader\nWORKDIR /home/reader\n"
+        f"COPY --chown=reader <<'notebook' book.ipynb\n{notebook}\nnotebook\n"
+        'CMD ["/venv/bin/jupyter", "lab", "--ip=0.0.0.0", "--no-browser"]\n'
+    )
+    build(debian, "lab", dockerfile)
+    run = "/venv/bin/jupyter execute --inplace book.ipynb && cat book.ipynb && /venv/bin/jupyter lab --version"
+    said = debian.docker("run", "--rm", "lab", "sh", "-c", run)
+    assert "42 by the kernel" in said
+    assert said.splitlines()[-1].startswith("4.")
