@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from labdock.build.changes import apply_changes
 from labdock.build.job import format_time
 from labdock.engine.conduits import read_in_thread, write_in_thread
 from labdock.engine.events import Events
+from labdock.engine.fetches import Fetches
 from labdock.engine.filters import has_labels, read_moment
 from labdock.engine.image_views import Parts, inspected, matches, measured, summarised
 from labdock.engine.ledger import Ledger
@@ -43,13 +46,22 @@ class ImageService:
     """The image use cases. A *ref* is a name, an id or an unambiguous id prefix."""
 
     def __init__(
-        self, images: Images, ledger: Ledger, events: Events, bootstrap: Bootstrap, transfers: Transfers
+        self,
+        images: Images,
+        ledger: Ledger,
+        events: Events,
+        bootstrap: Bootstrap,
+        transfers: Transfers,
+        fetches: Fetches,
+        scratch: Path,
     ) -> None:
         self._images = images
         self._ledger = ledger
         self._events = events
         self._bootstrap = bootstrap
         self._transfers = transfers
+        self._fetches = fetches
+        self._scratch = scratch
 
     def count(self) -> int:
         return len(self._images.list())
@@ -199,6 +211,19 @@ class ImageService:
         )
         on_event({"status": image.id})
         self._events.emit("image", "import", image.id, {"name": references.parse(name).familiar if name else image.id})
+
+    async def fetched(self, url: str, on_event: OnLine) -> AsyncIterator[bytes]:
+        """The file at *url* (http, https; without a scheme http), fetched over the host's network, in parts."""
+        if "://" not in url:
+            url = f"http://{url}"
+        on_event({"status": f"Downloading from {url}"})
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+            path = Path(folder) / "import"
+            await self._fetches.fetch(url, path)
+            with path.open("rb") as file:
+                while chunk := await asyncio.to_thread(file.read, 1 << 20):
+                    yield chunk
 
     async def collect(self, others: set[str]) -> None:
         """Free what a killed process left: blobs and snapshots that no image, lease and none of *others* needs."""

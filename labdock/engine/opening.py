@@ -77,7 +77,8 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     registries = Registries(outside.dial, settings.read(os.environ))
     offline = bundles.Bundles(bundles.read_paths(os.environ))
     transfers = Transfers(images, events, registries, offline, busybox, scratch)
-    image_service = ImageService(images, ledger, events, bootstrap, transfers)
+    fetches = Fetches(outside.dial)
+    image_service = ImageService(images, ledger, events, bootstrap, transfers, fetches, paths.data / "scratch")
     rooms = Rooms(
         database=database,
         intents=intents,
@@ -96,7 +97,6 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
-    fetches = Fetches(outside.dial)
     folder = paths.data / "builds"
     builds = Builds(
         database, images, transfers, snapshotter, content, runner, events, folder, fetches, outside.dial_agent

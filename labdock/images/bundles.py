@@ -102,7 +102,11 @@ class Bundles:
 
     def _layouts(self) -> Iterator[Layout]:
         for path in self.paths:
-            inside = sorted(path.iterdir()) if path.is_dir() and not (path / "index.json").exists() else [path]
+            try:
+                inside = sorted(path.iterdir()) if path.is_dir() and not (path / "index.json").exists() else [path]
+            except OSError as error:
+                log.warning("the bundles in %s are passed over: %s", path, error)
+                continue
             for entry in inside:
                 try:
                     if (entry / "index.json").is_file():

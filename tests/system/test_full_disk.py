@@ -5,13 +5,16 @@ Marked root: only root can mount a small file system for it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.registries import Registry, threaded
 from tests.system.conftest import EngineUnderTest, short_folder, wait_until
+from tests.system.test_pull import add_image
 
 pytestmark = pytest.mark.root
 
@@ -38,9 +41,14 @@ def small() -> Iterator[EngineUnderTest]:
         subprocess.run(["rm", "-rf", str(root)], check=True)
 
 
-def fill(disk: Path) -> Path:
-    """Use up what is left of *disk*, to the last byte."""
+def fill(disk: Path, leave: int = 0) -> Path:
+    """Use up what is left of *disk*, to the last byte, or but for *leave* bytes."""
     ballast = disk / "ballast"
+    if leave:
+        free = os.statvfs(disk)
+        with ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - leave))
+        return ballast
     with ballast.open("wb", buffering=0) as file:
         for size in (MEBIBYTE, 4096, 1):
             try:
@@ -93,6 +101,39 @@ def test_on_a_full_disk_containers_end_and_can_be_removed_and_images_stay_whole(
     small.start()
     assert small.docker("ps", "-aq") == ""
     assert small.docker("images", "--format", "{{.Repository}}") == "busybox"
+
+
+def test_a_pull_and_a_load_that_fill_the_disk_leave_nothing_and_succeed_when_there_is_room(
+    small: EngineUnderTest,
+) -> None:
+    small.start()
+    archive = small.root / "saved.tar"
+    with threaded(Registry()) as registry:
+        add_image(registry, size=2 * MEBIBYTE)
+        name = f"{registry.host}/team/app:1"
+        ballast = fill(small.root / "disk", leave=5 * MEBIBYTE)
+        pulled = attempt(small, "pull", name)
+        assert "No space left on device" in pulled
+        assert small.docker("images", "-q") == ""
+        ballast.unlink()
+        assert "Downloaded newer image" in small.docker("pull", name)
+        small.docker("save", "-o", str(archive), name)
+        small.docker("rmi", name)
+    ballast = fill(small.root / "disk", leave=5 * MEBIBYTE)
+    loaded = attempt(small, "load", "-i", str(archive))
+    assert "No space left on device" in loaded
+    assert small.docker("images", "-q") == ""
+    ballast.unlink()
+    assert "Loaded image" in small.docker("load", "-i", str(archive))
+
+
+def attempt(engine: EngineUnderTest, *arguments: str) -> str:
+    """The words of a docker command that must fail."""
+    done = subprocess.run(
+        ["docker", *arguments], env=engine.environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode != 0, done.stdout
+    return done.stderr
 
 
 def test_an_engine_that_can_not_start_for_want_of_space_says_so(small: EngineUnderTest) -> None:

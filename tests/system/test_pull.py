@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import gzip
+import http.server
 import io
 import os
 import signal
@@ -263,3 +265,64 @@ def test_a_bundle_needs_no_network(engine: EngineUnderTest, registry: Registry, 
     said = engine.docker("pull", name)
     assert digest in said and len(registry.seen) == asked
     assert images(engine) == [name]
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.005, 0.02, 0.05])
+def test_an_engine_killed_in_a_prune_removes_what_it_may_and_nothing_else(
+    engine: EngineUnderTest, registry: Registry, wait: float
+) -> None:
+    add_image(registry, "team/used", layers=2, size=MIB)
+    used = f"{registry.host}/team/used:1"
+    engine.docker("pull", used)
+    engine.docker("create", "--name", "keeper", used)
+    for number in range(6):
+        add_image(registry, f"team/spare{number}", layers=3, size=MIB)
+        engine.docker("pull", f"{registry.host}/team/spare{number}:1")
+    before = engine.pid("engine")
+    with subprocess.Popen(
+        [DOCKER, "image", "prune", "-af"], env=engine.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as pruning:
+        time.sleep(wait)
+        os.kill(before, signal.SIGKILL)
+        pruning.wait(30)
+    revive(engine, before)
+    # Every image that is still listed is whole: saving reads all of it.
+    for name in images(engine):
+        engine.docker("save", "-o", str(engine.root / "whole.tar"), name)
+    assert used in images(engine)
+    engine.docker("image", "prune", "-af")
+    assert images(engine) == [used]
+    config, manifest, layers = 1, 1, 2
+    wait_until(lambda: len(content(engine)[0]) == config + manifest + layers, "only what is used is left")
+    assert engine.docker("inspect", "--format", "{{.State.Status}}", "keeper") == "created"
+
+
+def test_an_import_is_fetched_from_a_url_over_the_hosts_network(engine: EngineUnderTest, tmp_path: Path) -> None:
+    root = make_tar(**{"bin": b"", "hello": b"from afar\n"})
+    (tmp_path / "root.tar").write_bytes(root)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            return
+
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        made = engine.docker("import", "-c", "CMD cat /hello", f"{address}/root.tar", "afar:1")
+        assert made.splitlines()[-1].startswith("sha256:")
+        missing = subprocess.run(
+            [DOCKER, "import", f"{address}/nothing.tar"],
+            env=engine.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        server.shutdown()
+        serving.join()
+    assert missing.returncode != 0
+    assert "the server answered 404" in missing.stderr
+    assert images(engine) == ["afar:1"]
+    assert engine.docker("inspect", "--format", "{{.Config.Cmd}}", "afar:1") == "[/bin/sh -c cat /hello]"
+    assert os.listdir(engine.data / "scratch") == []

@@ -12,7 +12,7 @@ from labdock.api.answers import empty_answer, json_answer
 from labdock.api.bodies import chunks
 from labdock.api.call import Call
 from labdock.api.streams.answer import LineAnswer, Send, StreamAnswer
-from labdock.errors import InvalidRequest, Unsupported
+from labdock.errors import InvalidRequest
 
 
 async def list_images(call: Call) -> web.StreamResponse:
@@ -69,11 +69,7 @@ async def create(call: Call) -> web.StreamResponse:
 
 async def _import(call: Call) -> web.StreamResponse:
     query = call.query
-    if query.text("fromSrc") != "-":
-        raise Unsupported(
-            "labdock does not fetch an import's URL itself",
-            hint="fetch it and import from stdin: curl URL | docker import - NAME",
-        )
+    source = query.text("fromSrc")
     name = query.text("repo")
     if name and query.optional("tag"):
         name = f"{name}:{query.text('tag')}"
@@ -81,7 +77,9 @@ async def _import(call: Call) -> web.StreamResponse:
     message, platform = query.text("message"), query.optional("platform")
 
     async def work(send: Send) -> None:
-        await call.engine.images.import_tar(chunks(call.request), name, message, changes, platform, send)
+        images = call.engine.images
+        tar = chunks(call.request) if source == "-" else images.fetched(source, send)
+        await images.import_tar(tar, name, message, changes, platform, send)
 
     return await LineAnswer(call.request).run(work)
 

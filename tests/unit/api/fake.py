@@ -20,6 +20,7 @@ from labdock.errors import (
     NoSuchVolume,
     NotFound,
     Unauthorized,
+    Unavailable,
     Unsupported,
 )
 from labdock.schema.build import BuildDone, BuildEvent, BuildFailed, StepDone, StepOutput, StepRunning, StepStarted
@@ -385,6 +386,12 @@ class FakeImages:
         self.loaded = b"".join([piece async for piece in chunks])
         self.calls.append(("import", name, message, changes, platform))
         on_event({"status": IMAGE})
+
+    async def fetched(self, url: str, on_event: OnLine) -> AsyncIterator[bytes]:
+        on_event({"status": f"Downloading from {url}"})
+        if "nowhere" in url:
+            raise Unavailable(f"fetching {url}: no answer")
+        yield b"fetched"
 
     async def load(self, chunks: AsyncIterator[bytes], on_event: OnLine) -> None:
         async for piece in chunks:

@@ -23,6 +23,7 @@ from labdock.client.scripted import Asked, Reply, Script, ScriptedServer, Script
 from labdock.commands import run
 from labdock.errors import LabdockError
 from labdock.notebook.face import NotebookFace
+from tests.command_line import KEPT, major_version
 
 DIGEST = f"sha256:{'ab' * 32}"
 STORED: dict[str, Any] = {
@@ -57,6 +58,8 @@ json.dump(known, open(path, "w"), sort_keys=True)
 """
 SECRETS = {"helped.example": {"ServerURL": "helped.example", "Username": "h", "Secret": "x"}}
 
+#: What docker 28 asks, leaves and prints; LABDOCK_WRITE_GOLDENS=1 writes it anew where such a docker is on PATH.
+GOLDEN = Path(__file__).parents[2] / "golden/commands/registries_28.json"
 #: words | standard input
 WORDS = f"""
 pull busybox
@@ -232,14 +235,28 @@ def ours(words: list[str], given: str, place: Place, script: Script) -> tuple[bo
     ("line", "token"), [*((line, "") for line in WORDS), *((line, "t0ken") for line in WORDS if "login" in line)]
 )
 def test_the_same(line: str, token: str, tmp_path: Path) -> None:
-    found = []
-    for name, act in (("theirs", theirs), ("ours", ours)):
-        place, script = Place(tmp_path / name), answers(token)
-        words, _, given = line.replace("HERE", str(place.folder)).partition(" | ")
-        did, out = act(shlex.split(words), given, place, script)
-        asked = [told(request) for request in script.asked if not request.path.endswith("/_ping")]
-        found.append((did, asked, place.after(), printed(line, out, did)))
-    assert found[1] == found[0]
+    mine = observe(ours, line, token, tmp_path / "ours")
+    key = f"{line} ({token})" if token else line
+    if os.environ.get("LABDOCK_WRITE_GOLDENS") and major_version() >= KEPT:
+        kept = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+        kept[key] = observe(theirs, line, token, tmp_path / "kept")
+        GOLDEN.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+    assert mine == json.loads(GOLDEN.read_text())[key]
+    if major_version() >= KEPT:
+        assert mine == observe(theirs, line, token, tmp_path / "theirs")
+
+
+Act = Callable[[list[str], str, "Place", Script], tuple[bool, str]]
+
+
+def observe(act: Act, line: str, token: str, folder: Path) -> Any:
+    """What *act* asks the engine, leaves in its files and prints, as plain JSON."""
+    place, script = Place(folder), answers(token)
+    words, _, given = line.replace("HERE", str(place.folder)).partition(" | ")
+    did, out = act(shlex.split(words), given, place, script)
+    asked = [told(request) for request in script.asked if not request.path.endswith("/_ping")]
+    text = json.dumps([did, asked, place.after(), printed(line, out, did)], default=repr)
+    return json.loads(text.replace(str(place.folder), "HERE"))
 
 
 def printed(line: str, out: str, did: bool) -> str:

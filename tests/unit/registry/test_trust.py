@@ -13,6 +13,7 @@ import pytest
 
 from labdock.errors import InvalidRequest, SystemFailure
 from labdock.registry.settings import Settings
+from labdock.registry.trust import Trust
 from tests.registries import Basic, Registry, serving
 from tests.unit.registry.standins import client_of, repository
 
@@ -167,3 +168,15 @@ def test_a_proxy_that_does_not_connect(answer: bytes) -> None:
                 await client.manifest(repository(registry), "v1")
 
     asyncio.run(main())
+
+
+def test_a_folder_of_certificates_that_may_not_be_read_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    """As for an engine of the machine's root that is mapped to another id, and root's own home."""
+    closed = tmp_path / "home"
+    (closed / "certs.d").mkdir(parents=True)
+    closed.chmod(0)
+    try:
+        context = asyncio.run(Trust((closed / "certs.d",)).context("registry.example"))
+    finally:
+        closed.chmod(0o700)
+    assert context.verify_mode == ssl.CERT_REQUIRED
