@@ -16,6 +16,7 @@ from labdock.commands.build_outputs import deliver, read_deliveries
 from labdock.commands.build_view import BuildError, BuildView, CheckReport
 from labdock.commands.builders import remember_failure
 from labdock.commands.cards import ImageCard
+from labdock.commands.cell_context import takes_files
 from labdock.commands.results import Result, Text
 from labdock.commands.tree import command
 from labdock.errors import DockerfileError, EngineUnreachable, InvalidRequest
@@ -27,12 +28,6 @@ if TYPE_CHECKING:
     from labdock.schema.build import AnyBuildEvent
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-#: Instructions that take files from the context; a cell without one needs no folder.
-_USES_CONTEXT = re.compile(
-    r"^\s*(?:ONBUILD\s+)?(?:COPY|ADD|RUN\s+--mount)\b(?!\s+--from)", re.IGNORECASE | re.MULTILINE
-)
-
 
 _REMOTE = re.compile(r"(https?|git|ssh)://|git@|github\.com/")
 
@@ -114,7 +109,7 @@ def build(face: Face, /, path: str, dockerfile: str | None, **options: Any) -> R
 def build_cell(face: Face, /, folder: str | None, **options: Any) -> Result:
     """Build an image from the Dockerfile in the cell's body.
 
-    The current folder is sent as the context only when the cell has COPY or ADD, or with --context.
+    The current folder is sent as the context only when the cell takes files from it (COPY, ADD), or with --context.
     """
     from labdock.client import context
 
@@ -124,7 +119,7 @@ def build_cell(face: Face, /, folder: str | None, **options: Any) -> Result:
         raise InvalidRequest(
             "the cell has no Dockerfile in it", hint="write it below the %%dockerfile line: FROM busybox …"
         )
-    if folder is None and not _USES_CONTEXT.search(source):
+    if folder is None and not takes_files(source):
         made = context.from_text(text)
     else:
         root = Path(folder or ".").expanduser()

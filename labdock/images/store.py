@@ -172,7 +172,7 @@ class Images:
         """
         diff_ids = tuple(layer.diff_id for layer in layers)
         config = msgspec.structs.replace(config, rootfs=RootFS(diff_ids=diff_ids))
-        return self.adopt(msgspec.json.encode(config), layers, names)
+        return self.adopt(oci.encode_config(config), layers, names)
 
     def adopt(
         self,

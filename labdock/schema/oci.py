@@ -98,6 +98,15 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     history: tuple[History, ...] = ()
 
 
+def encode_config(config: ImageConfig) -> bytes:
+    """The config as a blob: what the specification requires is there even where it is the default.
+
+    (image-spec config.md: architecture, os and rootfs are REQUIRED.)
+    """
+    required = {"architecture": config.architecture, "os": config.os, "rootfs": msgspec.to_builtins(config.rootfs)}
+    return msgspec.json.encode({**msgspec.to_builtins(config), **required})
+
+
 def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
     """The chain id of each prefix of *diff_ids*, bottom first (image-spec config.md, "Layer ChainID")."""
     chain: list[str] = []
