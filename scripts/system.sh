@@ -37,6 +37,8 @@ missing_packages() {
         have skopeo || gaps+=(skopeo)
         have podman || gaps+=(podman)
         have curl || gaps+=(curl)
+        # ADD of a repository runs the machine's git.
+        have git || gaps+=(git)
     fi
     if [ "$wanted" = bench ]; then
         have dockerd || gaps+=(docker.io)
@@ -47,7 +49,7 @@ missing_packages() {
 
 missing_programs() {
     local program gaps=()
-    [ "$wanted" = base ] || programs+=(docker docker-registry skopeo podman curl)
+    [ "$wanted" = base ] || programs+=(docker docker-registry skopeo podman curl git)
     [ "$wanted" != bench ] || programs+=(dockerd rootlesskit)
     for program in "${programs[@]}"; do
         have "$program" || gaps+=("$program")

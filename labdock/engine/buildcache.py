@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from labdock.build import StepRecord
 from labdock.build.caches import CacheFolders
 from labdock.engine.views import show_time
+from labdock.errors import InvalidRequest
 from labdock.images.store import Images
 from labdock.store.metadata import Records
 
 Wire = dict[str, Any]
+
+#: The policy's defaults: a tenth of the disk but at least 2 GiB, and two months.
+LEAST = 2 << 30
+UNUSED_DAYS = 60
+_SIZE = re.compile(r"(\d{1,18})([kKmMgGtT]?)[bB]?")
+_SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +42,44 @@ class Entry:
     in_use: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What stays without being asked for: ``keep`` bytes, the most recently used; nothing unused for ``unused_ns``."""
+
+    keep: int
+    unused_ns: int = UNUSED_DAYS * 86_400 * 10**9
+
+
+def read_policy(environment: Mapping[str, str], folder: Path) -> Policy:
+    """LABDOCK_BUILD_CACHE (bytes, or 500M, 20G, 1T); by default a tenth of *folder*'s disk. Raises InvalidRequest."""
+    text = environment.get("LABDOCK_BUILD_CACHE", "").strip()
+    if not text:
+        disk = os.statvfs(folder)
+        return Policy(max(disk.f_blocks * disk.f_frsize // 10, LEAST))
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise InvalidRequest(f"LABDOCK_BUILD_CACHE is no size: {text!r}", hint="write bytes, or 500M, 20G, 1T")
+    return Policy(int(found[1]) << _SHIFTS[found[2].upper()])
+
+
 class BuildCache:
     """Looks at and prunes what builds keep. *roots* is what the step records stand on."""
 
     def __init__(
-        self, records: Records[StepRecord], caches: CacheFolders, images: Images, roots: Callable[[], set[str]]
+        self,
+        records: Records[StepRecord],
+        caches: CacheFolders,
+        images: Images,
+        roots: Callable[[], set[str]],
+        policy: Policy,
+        now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._records = records
         self._caches = caches
         self._images = images
         self._roots = roots
+        self._policy = policy
+        self._now = now
 
     def entries(self) -> list[Entry]:
         """Everything, the longest unused first. Blocking."""
@@ -99,6 +138,20 @@ class BuildCache:
         epoch). *ids*: only these.
         """
         return await asyncio.to_thread(self._prune, everything, keep, unused_ns, ids)
+
+    async def tend(self) -> tuple[str, ...]:
+        """Keep to the policy; gives the ids of what went. For the time after a build, off its way."""
+        return await asyncio.to_thread(self._tend)
+
+    def _tend(self) -> tuple[str, ...]:
+        old = self._now() - self._policy.unused_ns
+        idle = [entry for entry in self.entries() if not entry.shared and not entry.in_use]
+        gone: list[str] = []
+        if any(entry.used_ns < old for entry in idle):
+            gone += self._prune(False, 0, old, ())["CachesDeleted"]
+        if sum(entry.size for entry in idle if entry.id not in gone) > self._policy.keep:
+            gone += self._prune(False, self._policy.keep, None, ())["CachesDeleted"]
+        return tuple(gone)
 
     def _prune(self, everything: bool, keep: int, unused_ns: int | None, ids: tuple[str, ...]) -> Wire:
         keys = {record.key[:25]: record.key for record in self._records.all()}

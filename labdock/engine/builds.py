@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,7 +19,7 @@ from labdock.build.caches import CacheFolders
 from labdock.build.solve import Builder
 from labdock.build.sources import FetchRecord
 from labdock.build.traces import StageTrace
-from labdock.engine.buildcache import BuildCache
+from labdock.engine.buildcache import BuildCache, read_policy
 from labdock.engine.events import Events
 from labdock.engine.exports import OUTPUTS, Exports, Handover
 from labdock.engine.fetches import Fetches
@@ -38,6 +41,12 @@ from labdock.store.snapshots import Snapshotter
 OnEvent = Callable[[BuildEvent], None]
 #: Builds that run at a time; more wait.
 AT_ONCE = 4
+#: Seconds between two looks at the size and age of the cache.
+TEND_PAUSE = 600.0
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+log = logging.getLogger("labdock.engine")
 
 
 class Builds:
@@ -53,6 +62,7 @@ class Builds:
         runner: StepRunner,
         events: Events,
         folder: Path,
+        spawn: Spawn,
         fetches: Fetches | None = None,
         dial_agent: DialPath | None = None,
     ) -> None:
@@ -74,7 +84,9 @@ class Builds:
             fetcher=fetches,
             fetched=database.records("fetched", FetchRecord),
         )
-        self.cache = BuildCache(self._records, self.caches, images, self.roots)
+        self.cache = BuildCache(self._records, self.caches, images, self.roots, read_policy(os.environ, folder.parent))
+        self._spawn = spawn
+        self._tended: float | None = None
         self._images = images
         self._snapshotter = snapshotter
         self.exports = Exports(folder / "contexts")
@@ -135,10 +147,23 @@ class Builds:
                 return
             finally:
                 await asyncio.to_thread(shutil.rmtree, folder, True)
+        self.tend()
         if image:
             self._events.emit("image", "build", image, {"name": query.names[0] if query.names else image})
         for name in query.names:
             self._events.emit("image", "tag", image, {"name": references.parse(name).familiar})
+
+    def tend(self) -> None:
+        """Have the cache kept to its policy, off the builds' way; at most once in TEND_PAUSE."""
+        now = time.monotonic()
+        if self._tended is None or now - self._tended >= TEND_PAUSE:
+            self._tended = now
+            self._spawn(self._tend(), "keeping the build cache to its policy")
+
+    async def _tend(self) -> None:
+        gone = await self.cache.tend()
+        if gone:
+            log.info("the build cache gave up %d entries", len(gone))
 
     def _request(self, query: BuildQuery, given: Given, folder: Path) -> BuildRequest:
         started = show_time(time.time_ns())

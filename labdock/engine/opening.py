@@ -99,12 +99,23 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
     folder = paths.data / "builds"
     builds = Builds(
-        database, images, transfers, snapshotter, content, runner, events, folder, fetches, outside.dial_agent
+        database,
+        images,
+        transfers,
+        snapshotter,
+        content,
+        runner,
+        events,
+        folder,
+        supervisor.spawn,
+        fetches,
+        outside.dial_agent,
     )
     holdings = hold_images(database, images, ledger, events, builds)
     registry = RegistryService(database, outside, holdings, supervisor.spawn)
     await registry.restore()
     supervisor.spawn(image_service.collect(builds.roots()), "collecting what nothing needs")
+    builds.tend()
     return Engine(
         containers=containers,
         execs=Execs(ledger, driver, stage, supervisor),
