@@ -96,14 +96,28 @@ class Terminal:
 
     def expect(self, pattern: str) -> None:
         """Read until *pattern* is in what was seen since the last expectation."""
-        deadline = time.monotonic() + PATIENCE
-        while (match := re.search(pattern, self.seen)) is None:
-            assert self._read(deadline), f"{pattern!r} did not come; seen:\n{self.seen}"
-        self.seen = self.seen[match.end() :]
+        assert self.sees(pattern, PATIENCE), f"{pattern!r} did not come; seen:\n{self.seen}"
 
-    def resize(self, rows: int, columns: int) -> None:
+    def sees(self, pattern: str, seconds: float) -> bool:
+        """Whether *pattern* comes within *seconds*; what precedes it, and it, are then taken from ``seen``."""
+        deadline = time.monotonic() + seconds
+        while (match := re.search(pattern, self.seen)) is None:
+            if not self._read(deadline):
+                return False
+        self.seen = self.seen[match.end() :]
+        return True
+
+    def resize_until(self, rows: int, columns: int, pattern: str) -> None:
+        """Give the terminal this size, and tell the client so until *pattern* comes.
+
+        quirk: the docker CLI shows the prompt before it listens to SIGWINCH, so the first one may be lost on it.
+        """
         fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        os.kill(self._process.pid, signal.SIGWINCH)
+        for _ in range(int(PATIENCE)):
+            os.kill(self._process.pid, signal.SIGWINCH)
+            if self.sees(pattern, 1):
+                return
+        raise AssertionError(f"{pattern!r} did not come; seen:\n{self.seen}")
 
     def wait(self) -> int:
         """Its exit code, all output read."""

@@ -30,8 +30,7 @@ def test_a_terminal_is_resized(docker: Docker) -> None:
         terminal.expect("# ")
         # The quotes keep the echoed command from looking like its output.
         terminal.send("until [ \"$(stty size)\" = '40 120' ]; do sleep 0.1; done; echo RE''SIZED; exit\r")
-        terminal.resize(40, 120)
-        terminal.expect("RESIZED")
+        terminal.resize_until(40, 120, "RESIZED")
         assert terminal.wait() == 0
 
 
