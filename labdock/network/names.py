@@ -109,3 +109,18 @@ def search_of(host: str) -> tuple[str, ...]:
         if words and words[0] in ("search", "domain"):
             found = tuple(words[1:] if words[0] == "search" else words[1:2])
     return found
+
+
+def nameservers_of(host: str) -> tuple[str, ...]:
+    """The name servers in *host*, the text of the host's resolv.conf; what is no address is passed over, as in glibc."""
+    found: list[str] = []
+    for line in host.splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0] != "nameserver":
+            continue
+        try:
+            ipaddress.ip_address(words[1])
+        except ValueError:
+            continue
+        found.append(words[1])
+    return tuple(dict.fromkeys(found))[:MOST_NAMESERVERS]
