@@ -32,7 +32,10 @@ BACK_OFF, GROWTH, CEILING, RESET = 0.1, 2.0, 60.0, 10.0
 
 @dataclass(slots=True, eq=False)
 class Live:
-    """What the engine holds in memory for one container."""
+    """What the engine holds in memory for one container.
+
+    ``releasing``: while an ended container is cleaned up under ``lock``; set when its ports and addresses are free.
+    """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     monitored: Monitored | None = None
@@ -43,6 +46,7 @@ class Live:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     pause: float = BACK_OFF
     retry: asyncio.Task[None] | None = None
+    releasing: asyncio.Event | None = None
 
 
 class Supervisor:
@@ -163,8 +167,15 @@ class Supervisor:
         live.exits.clear()
         live.sessions.clear()
         async with live.lock:
-            await self._driver.delete(container)
-            await self._stage.tear_down(record)
+            live.releasing = asyncio.Event()
+            try:
+                await self._driver.delete(container)
+                await self._stage.release(container)
+                live.releasing.set()
+                await self._stage.clear(container)
+            finally:
+                live.releasing.set()
+                live.releasing = None
         await self._after(record, live)
 
     def record_exit(self, container: str, exit_: Exit) -> ContainerRecord:
