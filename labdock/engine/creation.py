@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from labdock.engine.health import check_healthcheck, merge_healthcheck
 from labdock.engine.mounts import plan_mounts
 from labdock.engine.records import ContainerRecord
 from labdock.errors import InvalidRequest
@@ -93,9 +94,10 @@ def merge_config(request: CreateRequest, image: ImageConfig) -> ContainerConfig:
         exposed_ports={**base.exposed_ports, **(request.exposed_ports or {})} or None,
         volumes={**base.volumes, **(request.volumes or {})} or None,
         stop_signal=request.stop_signal or base.stop_signal or None,
-        healthcheck=request.healthcheck or base.healthcheck,
+        healthcheck=merge_healthcheck(request.healthcheck, base.healthcheck),
         shell=request.shell or base.shell,
     )
+    check_healthcheck(fields["healthcheck"])
     for port in fields["exposed_ports"] or {}:
         parse_port(port)
     return ContainerConfig(**fields)
