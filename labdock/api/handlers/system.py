@@ -40,7 +40,7 @@ async def kill_exec(call: Call) -> web.StreamResponse:
 
 
 async def df(call: Call) -> web.StreamResponse:
-    return json_answer(await call.engine.system.df(frozenset(call.request.query.getall("type", []))))
+    return json_answer(await call.engine.system.df(frozenset(call.query.texts("type"))))
 
 
 async def events(call: Call) -> web.StreamResponse:
