@@ -40,6 +40,8 @@ from labdock.store.snapshots import Snapshotter
 Wire = dict[str, Any]
 Condition = Literal["not-running", "next-exit", "removed"]
 STOP_TIMEOUT = 10
+#: So long after its start, in ns, a container's log is given some time to fill (see output.LogSource).
+FRESH = 100_000_000
 #: How many removed containers' exit codes are kept for a late `/wait`.
 GRAVES = 256
 
@@ -137,12 +139,7 @@ class Containers:
         record = self._ledger.get(ref)
         if record.state.status in ALIVE:
             if not force:
-                state = "paused" if record.state.status == Status.PAUSED else str(record.state.status)
-                raise Conflict(
-                    f"cannot remove container {record.id!r}: container is {state}: "
-                    f"Stop the container before attempting removal or force remove".replace("'", '"'),
-                    hint=f"docker rm -f {record.name}",
-                )
+                raise _still_runs(record)
             await self._supervisor.stop(record.id, 0, signals.SIGKILL)
         await self._remove(record.id, volumes)
 
@@ -156,6 +153,8 @@ class Containers:
             if not self._ledger.has_id(container):
                 return
             record = self._ledger.get(container)
+            if record.state.status in ALIVE:
+                raise _still_runs(record)
             follow(record.state.status, Verb.REMOVE, record.id)
             intent = self._rooms.intents.begin("container.remove", container, volumes=volumes)
             self._ledger.delete(container)
@@ -212,14 +211,17 @@ class Containers:
 
     async def prune(self, filters: dict[str, builtins.list[str]]) -> Wire:
         """Remove all containers that do not run. Filters: until, label."""
-        gone = []
+        gone, freed = [], 0
         for record in self._ledger:
             if record.state.status not in (Status.CREATED, Status.EXITED, Status.DEAD):
                 continue
             if filtering.has_labels(record.config.labels or {}, filters) and _older(record, filters):
-                await self._remove(record.id, volumes=False)
-                gone.append(record.id)
-        return {"ContainersDeleted": gone or None, "SpaceReclaimed": 0}
+                size = await asyncio.to_thread(self._own_size, record)
+                with contextlib.suppress(Conflict):  # started again meanwhile
+                    await self._remove(record.id, volumes=False)
+                    gone.append(record.id)
+                    freed += size
+        return {"ContainersDeleted": gone or None, "SpaceReclaimed": freed}
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -377,6 +379,12 @@ class Containers:
                 continue
         return record.image_id in ids
 
+    def _own_size(self, record: ContainerRecord) -> int:
+        """Bytes that it wrote itself; 0 when it is being removed meanwhile."""
+        with contextlib.suppress(LabdockError):
+            return self._rooms.snapshotter.usage(record.id).size
+        return 0
+
     def _sizes(self, record: ContainerRecord) -> Wire:
         own = self._rooms.snapshotter.usage(record.id).size
         try:
@@ -407,6 +415,7 @@ class Containers:
             tty=record.tty,
             path=self._rooms.folder / record.id / "log",
             ended=live.ended if record.state.status in ALIVE else None,
+            fresh_until=record.state.started + FRESH,
         )
 
     # -- streams ----------------------------------------------------------------------------------
@@ -446,6 +455,14 @@ class Containers:
 async def _result_of(ended: asyncio.Future[ContainerRecord]) -> WaitResult:
     record = await ended
     return WaitResult(record.state.exit_code)
+
+
+def _still_runs(record: ContainerRecord) -> Conflict:
+    return Conflict(
+        f'cannot remove container "{record.id}": container is {record.state.status}: '
+        "Stop the container before attempting removal or force remove",
+        hint=f"docker rm -f {record.name}",
+    )
 
 
 def _is_anonymous(volume: str) -> bool:
