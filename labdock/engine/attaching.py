@@ -71,7 +71,8 @@ def check_mode(host: HostConfig, config: ContainerConfig, mode: str) -> None:
     shared = mode.startswith("container:")
     if mode == "host" and host.links:
         raise InvalidRequest(
-            "conflicting options: host type networking can't be used with links. This would result in undefined behavior"
+            "conflicting options: host type networking can't be used with links."
+            " This would result in undefined behavior"
         )
     if (shared or mode in ("host", "none")) and config.mac_address:
         raise InvalidRequest("conflicting options: mac-address and the network mode")

@@ -5,15 +5,16 @@ On a network of one's own a link is a name that the resolver gives this containe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
-from labdock.engine.names import check_name
 from labdock.engine.records import ContainerRecord
 from labdock.errors import InvalidRequest, LabdockError, NotFound
 from labdock.schema.ids import short_id
 
+_ALIAS = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 #: Variables of the linked container that are its own business.
 _PRIVATE = frozenset({"HOME", "PATH"})
 
@@ -25,7 +26,9 @@ def parse(text: str) -> tuple[str, str]:
     name, alias = name.removeprefix("/"), alias.rpartition("/")[2]
     if not name or text.count(":") > 1:
         raise InvalidRequest(f"bad format for links: {text}", hint="write it as CONTAINER or CONTAINER:ALIAS")
-    return name, check_name(alias or name)
+    if not _ALIAS.match(alias or name):
+        raise InvalidRequest(f"invalid link alias {alias or name!r}: letters, digits, . _ - only")
+    return name, alias or name
 
 
 def resolve(texts: Iterable[str], ledger: Ledger) -> tuple[tuple[str, str], ...]:

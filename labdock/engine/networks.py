@@ -5,11 +5,12 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from labdock.engine import attaching, filters as filtering
+from labdock.engine import attaching
+from labdock.engine import filters as filtering
 from labdock.engine.events import Events
 from labdock.engine.filters import has_labels
 from labdock.engine.ledger import Ledger
@@ -26,6 +27,7 @@ from labdock.schema.network import NetworkConnect, NetworkCreate, NetworkDisconn
 from labdock.store.intents import Intent, Intents
 from labdock.store.metadata import Database
 
+T = TypeVar("T")
 Wire = dict[str, Any]
 Filters = dict[str, list[str]]
 
@@ -214,8 +216,12 @@ class NetworkService:
     def _settle_into(self, changed: ContainerRecord, intent: Intent) -> None:
         """Write down what is now so, over what may have changed meanwhile (its state, its name)."""
         current = self._ledger.get(changed.id)
+        alive = current.state.status in (Status.RUNNING, Status.PAUSED)
         changed = msgspec.structs.replace(
-            current, attachments=changed.attachments, endpoints=changed.endpoints, ports=changed.ports
+            current,
+            attachments=changed.attachments,
+            endpoints=changed.endpoints if alive else (),
+            ports=changed.ports if alive else {},
         )
         with self._database.transaction():
             self._ledger.put(changed)
@@ -297,7 +303,7 @@ def show_ipam(network: Network) -> Wire:
     return {"Driver": asked.get("Driver") or "default", "Options": asked.get("Options"), "Config": config}
 
 
-def _convert[T](sent: Wire, kind: type[T]) -> T:
+def _convert(sent: Wire, kind: type[T]) -> T:
     try:
         return msgspec.convert(sent, kind)
     except msgspec.ValidationError as error:

@@ -65,6 +65,10 @@ class Places:
             seen.add(record.id)
         return record
 
+    def rename(self, record: ContainerRecord, name: str) -> None:
+        """The container is called *name* from now on, in its networks too."""
+        self._networks.members.rename(record.id, record.name, name)
+
     async def _publish(self, record: ContainerRecord) -> Ports:
         way = self._networks.way_in(record.id)
         if way is None:

@@ -88,7 +88,8 @@ class State(_Record, frozen=True, kw_only=True):
 class ContainerRecord(_Record, frozen=True, kw_only=True):
     """A container. ``sent``/``host_sent`` are what the client sent, and what inspect gives back.
 
-    ``network`` is its network mode; ``attachments`` the networks it is to be in, ``endpoints`` its places while it runs.
+    ``network`` is its network mode, ``attachments`` the networks it is to be in, ``endpoints`` its places while it
+    runs, ``links`` the (container id, alias) of its legacy links.
     """
 
     id: str
@@ -106,6 +107,7 @@ class ContainerRecord(_Record, frozen=True, kw_only=True):
     mounts: tuple[MountPoint, ...] = ()
     network: str = "bridge"
     attachments: tuple[Attachment, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     endpoints: tuple[EndpointRecord, ...] = ()
     ports: dict[str, tuple[PortBinding, ...]] = {}
     state: State = State()
