@@ -8,7 +8,7 @@ import contextlib
 import signal as signals
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from labdock.engine.output import LogSource
 from labdock.engine.records import ContainerRecord
 from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
-from labdock.engine.supervisor import Supervisor
+from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
 from labdock.images.image import Image
@@ -149,7 +149,7 @@ class Containers:
     async def _remove(self, container: str, volumes: bool) -> None:
         """Announce first (the record goes, the name is free), clean after, in a task that a restart finishes."""
         live = self._supervisor.live(container)
-        async with live.lock:
+        async with self._settled(live):
             if not self._ledger.has_id(container):
                 return
             record = self._ledger.get(container)
@@ -168,9 +168,27 @@ class Containers:
             session.end()
         self._supervisor.forget(container)
         self._supervisor.emit(record, "destroy")
-        self._supervisor.spawn(self._clean(record, volumes, intent.done), f"cleaning up container {container[:12]}")
+        work = self._clean(record, volumes, intent.done, live.lock)
+        self._supervisor.spawn(work, f"cleaning up container {container[:12]}")
 
-    async def _clean(self, record: ContainerRecord, volumes: bool, done: Any) -> None:
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def _settled(live: Live) -> AsyncIterator[None]:
+        """Nothing happens to the container meanwhile (no ``await`` inside), but that an ended one is cleaned up."""
+        if live.releasing is not None:
+            await live.releasing.wait()
+        if live.releasing is not None:
+            # Still under the lock of who cleans up: nobody else has begun anything.
+            yield
+            return
+        async with live.lock:
+            yield
+
+    async def _clean(self, record: ContainerRecord, volumes: bool, done: Any, lock: asyncio.Lock | None = None) -> None:
+        async with lock or contextlib.nullcontext():
+            await self._clean_up(record, volumes, done)
+
+    async def _clean_up(self, record: ContainerRecord, volumes: bool, done: Any) -> None:
         await self._rooms.driver.delete(record.id)
         await self._rooms.stage.tear_down(record)
         self._discard(record.id)
