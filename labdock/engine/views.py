@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from labdock.engine.lifecycle import Status
-from labdock.engine.records import ContainerRecord, MountPoint, State
+from labdock.engine.network_views import show_endpoints, show_network_settings
+from labdock.engine.records import ContainerRecord, HealthState, MountPoint, State
 from labdock.schema.container import ContainerConfig
 
 Wire = dict[str, Any]
@@ -75,7 +76,8 @@ def show_host_config(sent: Wire, network: str) -> Wire:
 
 def show_state(state: State) -> Wire:
     running = state.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
-    return {
+    shown: Wire = {"Health": show_health(state.health)} if state.health else {}
+    return shown | {
         "Status": str(state.status),
         "Running": running,
         "Paused": state.status == Status.PAUSED,
@@ -87,6 +89,17 @@ def show_state(state: State) -> Wire:
         "Error": state.error,
         "StartedAt": show_time(state.started),
         "FinishedAt": show_time(state.finished),
+    }
+
+
+def show_health(health: HealthState) -> Wire:
+    return {
+        "Status": health.status,
+        "FailingStreak": health.streak,
+        "Log": [
+            {"Start": show_time(r.start), "End": show_time(r.end), "ExitCode": r.exit_code, "Output": r.output}
+            for r in health.log
+        ],
     }
 
 
@@ -110,58 +123,6 @@ def show_ports(record: ContainerRecord) -> Wire:
     for port, bindings in record.ports.items():
         shown[port] = [{"HostIp": b.host_ip or "0.0.0.0", "HostPort": b.host_port or ""} for b in bindings]  # noqa: S104
     return shown
-
-
-def show_endpoints(record: ContainerRecord) -> Wire:
-    """NetworkSettings.Networks."""
-    known = {endpoint.network: endpoint for endpoint in record.endpoints}
-    if record.network.startswith("container:"):
-        return {}
-    shown: Wire = {}
-    for name in {record.network: None, **known}:
-        endpoint = known.get(name)
-        shown[name] = {
-            "IPAMConfig": None,
-            "Links": None,
-            "Aliases": list(record.aliases) or None,
-            "MacAddress": endpoint.mac if endpoint else "",
-            "DriverOpts": None,
-            "NetworkID": endpoint.network_id if endpoint else "",
-            "EndpointID": endpoint.endpoint_id if endpoint else "",
-            "Gateway": endpoint.gateway if endpoint else "",
-            "IPAddress": endpoint.ip if endpoint else "",
-            "IPPrefixLen": endpoint.prefix if endpoint else 0,
-            "IPv6Gateway": "",
-            "GlobalIPv6Address": "",
-            "GlobalIPv6PrefixLen": 0,
-            "DNSNames": None,
-        }
-    return shown
-
-
-def show_network_settings(record: ContainerRecord, netns: str) -> Wire:
-    networks = show_endpoints(record)
-    bridge = networks.get("bridge") or {}
-    return {
-        "Bridge": "",
-        "SandboxID": record.id if netns else "",
-        "SandboxKey": netns,
-        "HairpinMode": False,
-        "Ports": show_ports(record),
-        "EndpointID": bridge.get("EndpointID", ""),
-        "Gateway": bridge.get("Gateway", ""),
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": bridge.get("IPAddress", ""),
-        "IPPrefixLen": bridge.get("IPPrefixLen", 0),
-        "IPv6Gateway": "",
-        "LinkLocalIPv6Address": "",
-        "LinkLocalIPv6PrefixLen": 0,
-        "MacAddress": bridge.get("MacAddress", ""),
-        "SecondaryIPAddresses": None,
-        "SecondaryIPv6Addresses": None,
-        "Networks": networks,
-    }
 
 
 def show_container(
@@ -194,7 +155,7 @@ def show_container(
         "GraphDriver": {"Name": driver, "Data": None},
         "Mounts": [show_mount(mount, volumes) for mount in record.mounts],
         "Config": config,
-        "NetworkSettings": show_network_settings(record, netns),
+        "NetworkSettings": show_network_settings(record, netns, show_ports(record)),
     }
 
 
@@ -236,7 +197,8 @@ def summarise(record: ContainerRecord, *, volumes: str, now: int | None = None) 
 def describe_status(state: State, now: int) -> str:
     """``Up 5 minutes``, ``Exited (0) 2 hours ago``, as docker ps prints it."""
     if state.status == Status.RUNNING:
-        return f"Up {describe_span(now - state.started)}"
+        health = "" if state.health is None else state.health.status.replace("starting", "health: starting")
+        return f"Up {describe_span(now - state.started)}" + (f" ({health})" if health else "")
     if state.status == Status.PAUSED:
         return f"Up {describe_span(now - state.started)} (Paused)"
     if state.status == Status.RESTARTING:

@@ -82,12 +82,14 @@ class NotebookFace:
         body: str | None = None,
         *,
         input_line: int = 2,
+        cell: str = "",
         client: Client | None = None,
         live: Callable[[Picture], LiveOutput] = LiveOutput,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._body = (body or "").encode()
         self.input_line = input_line
+        self.cell = cell
         self._client = client
         self._live = live
         self._clock = clock
@@ -131,7 +133,7 @@ class NotebookFace:
     def converse(
         self, attached: Attached, target: Target, *, stdin: bool, tty: bool, proxy_signals: bool = True
     ) -> None:
-        from labdock.commands.conversation import Input, converse
+        from labdock.client.conversation import Input, converse
 
         converse(attached, self.write, Input(self._body) if stdin else None)
 

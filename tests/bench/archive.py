@@ -10,7 +10,7 @@ from pathlib import Path
 
 #: A registry-qualified name, so that no engine looks elsewhere for it.
 IMAGE = "localhost/bench:latest"
-APPLETS = ("sh", "true", "sleep", "cat", "echo", "ls")
+APPLETS = ("sh", "true", "sleep", "cat", "echo", "ls", "yes", "head")
 
 
 def write_archive(busybox: Path, target: Path) -> str:

@@ -33,11 +33,26 @@ class Row:
         return self.series[OURS].median / min(peers)
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """One measure that is no time, and what is good enough of it for labdock, whatever the peers take."""
+
+    title: str
+    goal: float
+    values: dict[str, float]
+
+
 #: Idle memory that is good enough, in MiB of PSS.
 MEMORY_GOAL = 90.0
 
 
-def table(engines: Sequence[Engine], rows: Sequence[Row], memory: dict[str, list[Usage]], notes: Sequence[str]) -> str:
+def table(
+    engines: Sequence[Engine],
+    rows: Sequence[Row],
+    memory: dict[str, list[Usage]],
+    notes: Sequence[str],
+    amounts: Sequence[Amount] = (),
+) -> str:
     """Medians in milliseconds, ratios beside their goals."""
     names = [engine.name for engine in engines]
     names += sorted({name for row in rows for name in row.series} - set(names))
@@ -47,9 +62,10 @@ def table(engines: Sequence[Engine], rows: Sequence[Row], memory: dict[str, list
         ratio = f"{row.ratio:>9.2f}" if row.ratio is not None else f"{'-':>9}"
         lines.append(f"{row.title:<44}{cells}{ratio}{f'≤ {row.goal:g}':>9}{_verdict(row.ratio, row.goal)}")
     total = {name: sum(u.pss for u in memory.get(name, ())) / 1024 for name in names}
-    cells = "".join(f"{total[n]:>10.1f}" if total[n] else f"{'-':>10}" for n in names)
-    ours = total.get(OURS)
-    lines.append(f"{'idle memory, MiB PSS':<44}{cells}{'':>9}{f'≤ {MEMORY_GOAL:g}':>9}{_verdict(ours, MEMORY_GOAL)}")
+    for amount in (*amounts, Amount("idle memory, MiB PSS", MEMORY_GOAL, {n: t for n, t in total.items() if t})):
+        cells = "".join(f"{amount.values[n]:>10.2f}" if n in amount.values else f"{'-':>10}" for n in names)
+        verdict = _verdict(amount.values.get(OURS), amount.goal)
+        lines.append(f"{amount.title:<44}{cells}{'':>9}{f'≤ {amount.goal:g}':>9}{verdict}")
     lines.append("")
     for engine in engines:
         parts = ", ".join(f"{u.name} {u.pss / 1024:.1f}" for u in memory.get(engine.name, ()))
@@ -65,7 +81,12 @@ def _verdict(value: float | None, goal: float) -> str:
 
 
 def save(
-    path: Path, engines: Sequence[Engine], rows: Sequence[Row], memory: dict[str, list[Usage]], notes: Sequence[str]
+    path: Path,
+    engines: Sequence[Engine],
+    rows: Sequence[Row],
+    memory: dict[str, list[Usage]],
+    notes: Sequence[str],
+    amounts: Sequence[Amount] = (),
 ) -> None:
     """Write all of it, single times included, to *path*."""
     value = {
@@ -82,6 +103,7 @@ def save(
             }
             for row in rows
         ],
+        "amounts": [{"title": a.title, "goal": a.goal, "values": a.values} for a in amounts],
         "memory_goal_mib": MEMORY_GOAL,
         "memory_kib": {name: [[u.name, u.pss] for u in used] for name, used in memory.items()},
         "notes": list(notes),
