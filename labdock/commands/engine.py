@@ -14,7 +14,7 @@ import msgspec
 from labdock.commands import units
 from labdock.commands.results import Exited, Result, Text
 from labdock.commands.tree import command
-from labdock.errors import InvalidRequest, LabdockError
+from labdock.errors import Conflict, InvalidRequest, LabdockError
 
 if TYPE_CHECKING:
     from labdock.commands.face import Face
@@ -36,12 +36,22 @@ def _program(module: str, *args: str) -> tuple[int, str, str]:
 
 
 @command("start")
+@click.option("--host-loopback", is_flag=True, help="Let containers reach this machine's loopback")
 @click.pass_obj
-def start(face: Face, /) -> Result:
+def start(face: Face, /, host_loopback: bool) -> Result:
     """Start the engine if it does not run."""
     from labdock.client import engine
 
-    return Text(f"The engine runs at {engine.start()}")
+    if not host_loopback:
+        return Text(f"The engine runs at {engine.start()}")
+    # It is the engine that this start makes which listens to it, not one that runs.
+    running = msgspec.json.decode(_program("labdock.daemon.status")[1] or "{}").get("running")
+    if running:
+        raise Conflict(
+            "the engine runs already: what containers may reach is decided when it starts",
+            hint="labdock engine stop, then labdock engine start --host-loopback",
+        )
+    return Text(f"The engine runs at {engine.start({**os.environ, 'LABDOCK_HOST_LOOPBACK': '1'})}")
 
 
 @command("stop")

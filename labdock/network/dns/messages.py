@@ -1,7 +1,7 @@
 """DNS messages, as far as a forwarding resolver reads and writes them. Bytes in, values out. RFC 1035, RFC 6891.
 
-Own code where a library exists (dnslib, against which the tests hold it), by measurement: a query and its answer
-take 4 µs instead of 31, and the engine's start 25 ms less.
+Own code where a library exists (dnslib), by measurement: a query and its answer take 6 µs instead of 31, and the
+engine's start 25 ms less. Others' answers are only checked and handed on, so there is little to write.
 
 A *name* is in wire form without its last byte (the root's), in lower case: ``b"\\x03web\\x04shop"``. It compares as
 bytes, and a label may hold any byte.

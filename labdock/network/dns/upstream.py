@@ -83,14 +83,17 @@ class Upstream:
         return sorted(servers, key=lambda server: now - self._failed.get(server, -GRUDGE) < GRUDGE)
 
     async def _race(self, query: Query, servers: Sequence[str], way: Way, stream: bool) -> bytes | None:
-        running: set[asyncio.Task[bytes | None]] = set()
+        running: dict[asyncio.Task[bytes | None], str] = {}
         refusals: list[bytes] = []
         ask = self._ask_stream if stream else self._ask_datagrams
         try:
             for server in servers:
-                running.add(asyncio.create_task(self._ask_one(ask, query, server, way, refusals), name="dns"))
+                running[asyncio.create_task(self._ask_one(ask, query, server, way, refusals), name="dns")] = server
                 found = await _first(running, HEAD_START)
                 if found is not None:
+                    # Who had a head start and let it pass is as good as dead.
+                    for late in running.values():
+                        self._blame(late)
                     return found
             return await _first(running, LIMIT) or (refusals[0] if refusals else None)
         finally:
@@ -99,15 +102,18 @@ class Upstream:
             if running:
                 await asyncio.wait(running)
 
+    def _blame(self, server: str) -> None:
+        if len(self._failed) >= MOST:
+            self._failed.clear()
+        self._failed[server] = self._clock()
+
     async def _ask_one(self, ask: _Ask, query: Query, server: str, way: Way, refusals: list[bytes]) -> bytes | None:
         try:
             async with asyncio.timeout(LIMIT):
                 data, reply = await ask(query, server, way)
         except (OSError, LabdockError, Malformed, EOFError) as error:
             log.debug("name server %s: %s", server, error or "no answer in time")
-            self._failed[server] = self._clock()
-            if len(self._failed) > MOST:
-                self._failed.clear()
+            self._blame(server)
             return None
         if reply.code not in _GOOD:
             refusals.append(data)
@@ -145,17 +151,17 @@ class _Ask(Protocol):
     async def __call__(self, query: Query, server: str, way: Way) -> tuple[bytes, Reply]: ...
 
 
-async def _first(running: set[asyncio.Task[bytes | None]], seconds: float) -> bytes | None:
+async def _first(running: dict[asyncio.Task[bytes | None], str], seconds: float) -> bytes | None:
     """The first answer within *seconds*; None when they are over, or as soon as all have failed."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while running:
                 done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                running -= done
                 for task in done:
-                    found = task.result()
-                    if found is not None:
-                        return found
+                    del running[task]
+                found = next((task.result() for task in done if task.result() is not None), None)
+                if found is not None:
+                    return found
     return None
 
 
