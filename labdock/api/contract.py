@@ -10,7 +10,6 @@ a shape of :mod:`labdock.api.shapes`, ``text``, ``tar``, ``lines`` (JSON lines),
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import msgspec
 
 from labdock.api.answers import API_VERSION, OLDEST_VERSION
+from labdock.api.handlers.refusals import REASONS
 from labdock.api.shapes import SHAPES, to_schema
 from labdock.api.table import ROWS, Row
 from labdock.schema.container import CreateRequest, ExecConfig
@@ -87,13 +87,12 @@ GET /volumes ? filters:j > 200 Volumes
 POST /volumes/create < object > 201 Volume
 POST /volumes/prune ? filters:j > 200 PrunedVolumes
 GET /volumes/{name} > 200 Volume
-PUT /volumes/{name} ? version:i! < object > 200
 DELETE /volumes/{name} ? force:b > 204
 GET /plugins ? filters:j > 200 Nothing
-GET /plugins/{name}/json > 200 Object
 POST /labdock/build ? contexts:j ssh:j outputs:j cacheto:j cachefromparts:j explain:b check:b reproducible:b provenance:b debug:b < parts > 200 lines
 GET /labdock/build/exports/{token} > 200 tar
 GET /labdock/api ? openapi:b > 200 Object
+GET /labdock/containers/{id}/explain > 200 Object
 GET /labdock/doctor > 200 Object
 POST /labdock/exec/{id}/kill ? signal:s > 204
 POST /labdock/images/bootstrap ? name:s! > 200 lines
@@ -143,7 +142,9 @@ def _parse(line: str) -> Operation:
     if found is None:
         raise ValueError(f"no line of the contract: {line!r}")
     method, path, query, body, status, answer = found.groups()
-    return Operation(method, path, tuple(map(_parameter, (query or "").split())), body or "", int(status or 0), answer or "")
+    return Operation(
+        method, path, tuple(map(_parameter, (query or "").split())), body or "", int(status or 0), answer or ""
+    )
 
 
 def _parameter(text: str) -> Parameter:
@@ -161,8 +162,13 @@ def operation_of(row: Row) -> Operation:
     return operations().get((row.method, plain_path(row)), Operation(row.method, plain_path(row)))
 
 
-def describe(refuses: Callable[[Row], str]) -> list[dict[str, Any]]:
-    """The table as plain values; *refuses* says why a row is not served ("" when it is)."""
+def refusal_of(row: Row) -> str:
+    """Why *row* is not served, in few words; "" when it is."""
+    return "not yet" if row.handler is None else REASONS.get(row.handler, "")
+
+
+def describe() -> list[dict[str, Any]]:
+    """The table as plain values."""
     rows = []
     for row in ROWS:
         found = operation_of(row)
@@ -172,7 +178,7 @@ def describe(refuses: Callable[[Row], str]) -> list[dict[str, Any]]:
                 "Path": found.path,
                 "Since": f"{row.since[0]}.{row.since[1]}",
                 "Handler": row.handler.__name__ if row.handler is not None else "",
-                "Refused": refuses(row),
+                "Refused": refusal_of(row),
                 "Query": [parameter.name for parameter in found.query],
                 "Body": found.body,
                 "Status": found.status,
@@ -184,13 +190,15 @@ def describe(refuses: Callable[[Row], str]) -> list[dict[str, Any]]:
 
 def openapi() -> dict[str, Any]:
     """The served part of the table as an OpenAPI 3.1 document."""
-    (*_,), components = msgspec.json.schema_components(
-        list(_STRUCTS.values()), ref_template="#/components/schemas/{name}"
+    _, components = msgspec.json.schema_components(
+        list(_STRUCTS.values()),
+        ref_template="#/components/schemas/{name}",
+        schema_hook=lambda _: {"description": "anything"},
     )
     schemas = {**components, **{name: to_schema(shape) for name, shape in SHAPES.items()}}
     paths: dict[str, dict[str, Any]] = {}
     for row in ROWS:
-        if row.handler is not None:
+        if not refusal_of(row):
             found = operation_of(row)
             paths.setdefault(found.path, {})[row.method.lower()] = _document(row, found)
     return {
@@ -214,7 +222,9 @@ def _document(row: Row, found: Operation) -> dict[str, Any]:
             *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names),
             *({"name": p.name, "in": "query", "required": p.required, "schema": _schema_of(p)} for p in found.query),
         ],
-        "responses": {"default": _content("application/json", {"$ref": "#/components/schemas/Error"}, "What went wrong")},
+        "responses": {
+            "default": _content("application/json", {"$ref": "#/components/schemas/Error"}, "What went wrong")
+        },
     }
     if found.status:
         shown["responses"][str(found.status)] = _answer(found)

@@ -92,7 +92,7 @@ def _steps(path: str) -> list[str]:
 
 def problems(value: Any, shape: str) -> list[str]:
     """What in *value* does not fit the fields of *shape*."""
-    found = []
+    found: list[str] = []
     for field in shape.split():
         path, _, kinds = field.rpartition(":")
         found += _walk(value, _steps(path), kinds, "")
