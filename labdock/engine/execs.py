@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from labdock.engine.attachments import Session
@@ -41,11 +43,20 @@ class Exec:
 class Execs:
     """The exec use cases."""
 
-    def __init__(self, ledger: Ledger, driver: RuntimeDriver, stage: Stage, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        driver: RuntimeDriver,
+        stage: Stage,
+        supervisor: Supervisor,
+        constrain: Callable[[ContainerRecord, int], None],
+    ) -> None:
+        """*constrain* puts a process under its container's limits."""
         self._ledger = ledger
         self._driver = driver
         self._stage = stage
         self._supervisor = supervisor
+        self._constrain = constrain
         self._execs: OrderedDict[str, Exec] = OrderedDict()
         stage.execs_of = self.of
 
@@ -103,7 +114,8 @@ class Execs:
         try:
             identity = self._stage.resolve_user(record, config.user or record.config.user or "")
             stdin = bool(config.attach_stdin) and not detach
-            request = build_request(record, config, identity, stdin=stdin, size=size)
+            constrain = partial(self._constrain, record)
+            request = build_request(record, config, identity, stdin=stdin, size=size, constrain=constrain)
             exec_.process = await self._driver.exec(record.id, request)
         except LabdockError as error:
             exec_.exit_code = exit_code_of(error)
@@ -126,7 +138,8 @@ class Execs:
     async def run_check(self, record: ContainerRecord, args: tuple[str, ...]) -> ExecProcess:
         """Run *args* as the container's own user, beside the execs that clients know of."""
         identity = self._stage.resolve_user(record, record.config.user or "")
-        return await self._driver.exec(record.id, build_request(record, ExecConfig(cmd=args), identity))
+        request = build_request(record, ExecConfig(cmd=args), identity, constrain=partial(self._constrain, record))
+        return await self._driver.exec(record.id, request)
 
     async def _watch(self, exec_: Exec, record: ContainerRecord) -> None:
         assert exec_.process is not None and exec_.ended is not None
@@ -184,6 +197,7 @@ def build_request(
     *,
     stdin: bool = False,
     size: tuple[int, int] | None = None,
+    constrain: Callable[[int], None] | None = None,
 ) -> ExecRequest:
     """What the runtime is asked for: *config* over the container's own environment and folder. Pure."""
     env = merge_env(process_env(record, identity.home), config.env or ())
@@ -200,4 +214,5 @@ def build_request(
         stdin=stdin,
         privileged=bool(config.privileged),
         size=size or config.console_size,
+        constrain=constrain,
     )

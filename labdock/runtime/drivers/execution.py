@@ -245,6 +245,8 @@ class _Launch:
             execution.take_pipes(*ours)
         argv = [command[0], "--log=/proc/self/fd/5", *command[1:-1], *options, command[-1]]
         child = children.spawn(argv, environment, fds)
+        if self._request.constrain is not None:
+            self._request.constrain(child.pid)
         os.close(pid_write)
         self._open.discard(pid_write)
         self._close_theirs(fds)
