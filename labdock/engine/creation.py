@@ -78,7 +78,7 @@ def merge_config(request: CreateRequest, image: ImageConfig) -> ContainerConfig:
     fields.update(
         entrypoint=None if entrypoint is None else tuple(_words(entrypoint)),
         cmd=None if cmd is None else tuple(_words(cmd)),
-        env=merge_env(base.env, request.env or ()),
+        env=merge_env(base.env, request.env or (), bare=True),
         user=request.user or base.user,
         working_dir=request.working_dir or base.working_dir,
         labels={**base.labels, **(request.labels or {})},
@@ -94,14 +94,15 @@ def merge_config(request: CreateRequest, image: ImageConfig) -> ContainerConfig:
     return ContainerConfig(**fields)
 
 
-def merge_env(base: tuple[str, ...], over: tuple[str, ...]) -> tuple[str, ...]:
-    """*base* with *over* on top: same names are replaced in place, a bare ``NAME`` removes."""
+def merge_env(base: tuple[str, ...], over: tuple[str, ...], *, bare: bool = False) -> tuple[str, ...]:
+    """*base* with *over* on top: same names are replaced in place, a bare ``NAME`` removes (*bare*: stands for itself,
+    as inspect shows it)."""
     merged: dict[str, str | None] = {}
     for entry in (*base, *over):
         name, equals, _ = entry.partition("=")
         if not name:
             raise InvalidRequest(f"invalid environment variable: {entry!r}", hint="write NAME=VALUE")
-        merged[name] = entry if equals else None
+        merged[name] = entry if equals or bare else None
     return tuple(entry for entry in merged.values() if entry is not None)
 
 
