@@ -90,6 +90,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     transfers = Transfers(images, events, registries, offline, busybox, scratch)
     fetches = Fetches(outside.dial)
     image_service = ImageService(images, ledger, events, bootstrap, transfers, fetches, paths.data / "scratch")
+    service = NetworkService(networks, stage.places, ledger, supervisor, database, intents, events)
     rooms = Rooms(
         database=database,
         intents=intents,
@@ -104,8 +105,10 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         enforcer=enforcer,
         folder=paths.data / "containers",
         controllers=plan.controllers,
+        settle_network=service.settle,
     )
     containers = Containers(rooms)
+    service.watch()
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
@@ -135,7 +138,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         images=image_service,
         registries=registries,
         builds=builds,
-        networks=NetworkService(networks, ledger),
+        networks=service,
         volumes=volumes,
         system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter, builds.cache.list),
         events=events,
