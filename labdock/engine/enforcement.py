@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 from labdock.engine.clock import Clock
 from labdock.engine.health import Spawn
@@ -18,7 +19,7 @@ from labdock.engine.ledger import Ledger
 from labdock.engine.limits import Limits, choose_cpus, limits_of
 from labdock.engine.records import ContainerRecord
 from labdock.errors import LabdockError
-from labdock.runtime import RuntimeDriver, usage
+from labdock.runtime import ExecRequest, RuntimeDriver, usage
 
 log = logging.getLogger("labdock.engine")
 
@@ -46,6 +47,12 @@ class Enforcer:
         limits = limits_of(record.host)
         if limits.cpus or limits.cpuset or limits.nice:
             self._hold((pid,), record.id, limits)
+
+    def constrain_exec(self, record: ContainerRecord, request: ExecRequest) -> ExecRequest:
+        """*request* under *record*'s limits."""
+        limits = limits_of(record.host)
+        cpus = choose_cpus(limits, self._available, int(record.id[:8], 16))
+        return request if cpus is None and not limits.nice else replace(request, cpus=cpus, nice=limits.nice)
 
     def _hold(self, pids: Iterable[int], container: str, limits: Limits) -> None:
         cpus = choose_cpus(limits, self._available, int(container[:8], 16)) or self._available

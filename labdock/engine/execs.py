@@ -7,7 +7,6 @@ import posixpath
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from labdock.engine.attachments import Session
@@ -49,9 +48,9 @@ class Execs:
         driver: RuntimeDriver,
         stage: Stage,
         supervisor: Supervisor,
-        constrain: Callable[[ContainerRecord, int], None],
+        constrain: Callable[[ContainerRecord, ExecRequest], ExecRequest],
     ) -> None:
-        """*constrain* puts a process under its container's limits."""
+        """*constrain* puts a request under its container's limits."""
         self._ledger = ledger
         self._driver = driver
         self._stage = stage
@@ -114,9 +113,8 @@ class Execs:
         try:
             identity = self._stage.resolve_user(record, config.user or record.config.user or "")
             stdin = bool(config.attach_stdin) and not detach
-            constrain = partial(self._constrain, record)
-            request = build_request(record, config, identity, stdin=stdin, size=size, constrain=constrain)
-            exec_.process = await self._driver.exec(record.id, request)
+            request = build_request(record, config, identity, stdin=stdin, size=size)
+            exec_.process = await self._driver.exec(record.id, self._constrain(record, request))
         except LabdockError as error:
             exec_.exit_code = exit_code_of(error)
             exec_.ended.set()
@@ -138,8 +136,8 @@ class Execs:
     async def run_check(self, record: ContainerRecord, args: tuple[str, ...]) -> ExecProcess:
         """Run *args* as the container's own user, beside the execs that clients know of."""
         identity = self._stage.resolve_user(record, record.config.user or "")
-        request = build_request(record, ExecConfig(cmd=args), identity, constrain=partial(self._constrain, record))
-        return await self._driver.exec(record.id, request)
+        request = build_request(record, ExecConfig(cmd=args), identity)
+        return await self._driver.exec(record.id, self._constrain(record, request))
 
     async def _watch(self, exec_: Exec, record: ContainerRecord) -> None:
         assert exec_.process is not None and exec_.ended is not None
@@ -197,7 +195,6 @@ def build_request(
     *,
     stdin: bool = False,
     size: tuple[int, int] | None = None,
-    constrain: Callable[[int], None] | None = None,
 ) -> ExecRequest:
     """What the runtime is asked for: *config* over the container's own environment and folder. Pure."""
     env = merge_env(process_env(record, identity.home), config.env or ())
@@ -214,5 +211,4 @@ def build_request(
         stdin=stdin,
         privileged=bool(config.privileged),
         size=size or config.console_size,
-        constrain=constrain,
     )

@@ -76,7 +76,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     clock = SystemClock()
     enforcer = Enforcer(ledger, driver, supervisor.spawn, clock)
     supervisor.constrain = enforcer.constrain
-    execs = Execs(ledger, driver, stage, supervisor, enforcer.constrain)
+    execs = Execs(ledger, driver, stage, supervisor, enforcer.constrain_exec)
     health = Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, clock)
     stats = Stats(ledger, driver, clock, os.stat(paths.data).st_dev)
     supervisor.watchers += (health, enforcer, stats)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -40,7 +40,7 @@ class Exit:
 class ExecRequest:
     """A further process in a running container. ``user`` is resolved: uid, gid, more gids.
 
-    ``constrain`` is called with the pid of the program that will start it, so that it inherits what is set on that.
+    ``cpus``: the processors it is held to (None: any), ``nice``: its niceness.
     """
 
     args: tuple[str, ...]
@@ -53,7 +53,8 @@ class ExecRequest:
     stdin: bool = False
     privileged: bool = False
     size: tuple[int, int] | None = None
-    constrain: Callable[[int], None] | None = None
+    cpus: frozenset[int] | None = None
+    nice: int = 0
 
 
 class Attachment(Protocol):
