@@ -211,7 +211,7 @@ def test_following_logs_ends_with_an_interrupt_or_with_the_container(engine: Eng
 def test_a_failing_step_fails_the_cell_and_names_its_line(kernel: Kernel) -> None:
     reply, shown = kernel.run("%%dockerfile -t bad\nFROM busybox\n\nRUN echo so far && exit 7")
     assert reply["status"] == "error"
-    assert reply["ename"] == "UsageError"
+    assert reply["ename"] == "CommandFailed"
     assert "  4 | RUN echo so far && exit 7" in shown
     assert "so far" in shown
     assert "Traceback" not in "".join(reply["traceback"])
