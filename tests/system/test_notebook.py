@@ -139,7 +139,11 @@ def displayed(notebook: Any) -> list[dict[str, str]]:
 
 
 def outputs_text(cell: Any) -> str:
-    return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    """All that the cell has shown; an error's words too."""
+    return "".join(
+        output.get("text") or output.get("evalue") or output.get("data", {}).get("text/plain", "")
+        for output in cell.outputs
+    )
 
 
 def interrupted(kernel: Kernel, message: str) -> tuple[dict[str, Any], str, float]:
