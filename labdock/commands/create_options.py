@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from labdock.commands import values
+from labdock.commands import mount_option, values
 from labdock.errors import InvalidRequest
 from labdock.schema.container import (
     CreateRequest,
@@ -75,6 +75,7 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-u", "--user"), "Username or UID (format: <name|uid>[:<group|gid>])"),
     (("--userns",), "User namespace to use"),
     (("--uts",), "UTS namespace to use"),
+    (("--volume-driver",), "Optional volume driver for the container"),
     (("-w", "--workdir"), "Working directory inside the container"),
 )
 _NUMBERS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -166,9 +167,10 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
     swap = options["memory_swap"]
     return HostConfig(
         binds=binds or None,
-        mounts=tuple(map(values.mount, options["mount"])) or None,
+        mounts=tuple(map(mount_option.mount, options["mount"])) or None,
         tmpfs=values.tmpfs(options["tmpfs"]) or None,
         volumes_from=options["volumes_from"] or None,
+        volume_driver=options["volume_driver"] or "",
         port_bindings=published or None,
         publish_all_ports=options["publish_all"],
         network_mode=_network_name(options["network"]),

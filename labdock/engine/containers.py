@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, views
+from labdock.engine import creation, mounts, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.ledger import Ledger
@@ -100,6 +100,9 @@ class Containers:
         if image is None:
             raise NoSuchImage(request.image or "", hint="`labdock images` lists what is here")
         container = new_id()
+        inherited = mounts.inherit(
+            (request.host_config and request.host_config.volumes_from) or (), lambda ref: self._ledger.get(ref).mounts
+        )
         record = creation.build_record(
             request,
             sent,
@@ -108,25 +111,27 @@ class Containers:
             created=time.time_ns(),
             image_id=image.id,
             image=image.config,
+            inherited=inherited,
         )
         creation.bindings_of(record)
         rooms.stage.check(record)
         parent = rooms.images.unpack(image)
         intent = rooms.intents.begin("container.create", container)
-        try:
-            rooms.snapshotter.prepare(container, parent)
-            for mount in record.mounts:
-                if mount.type == "volume":
-                    rooms.volumes.ensure(mount.volume, anonymous=_is_anonymous(mount.volume))
-        except BaseException:
-            self._discard(container)
-            intent.done()
-            raise
-        with rooms.database.transaction():
-            self._ledger.put(record)
-            intent.done()
+        with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
+            try:
+                rooms.snapshotter.prepare(container, parent)
+                await rooms.stage.populate(record)
+                self._ledger.check_free(record.name)
+            except BaseException:
+                self._discard(container)
+                intent.done()
+                raise
+            with rooms.database.transaction():
+                self._ledger.put(record)
+                intent.done()
         self._supervisor.emit(record, "create")
-        return Created(container, creation.warn(record.host, controllers=rooms.controllers))
+        warnings = creation.warn(record.host, controllers=rooms.controllers)
+        return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
     def _discard(self, container: str) -> None:
         with contextlib.suppress(NotFound):
@@ -445,10 +450,6 @@ def _still_runs(record: ContainerRecord) -> Conflict:
         "Stop the container before attempting removal or force remove",
         hint=f"docker rm -f {record.name}",
     )
-
-
-def _is_anonymous(volume: str) -> bool:
-    return len(volume) == 64 and all(ch in "0123456789abcdef" for ch in volume)
 
 
 def _older(record: ContainerRecord, filters: dict[str, list[str]]) -> bool:

@@ -89,6 +89,7 @@ class MountRequest(_Wire, frozen=True, kw_only=True):
     bind_options: dict[str, object] | None = None
     volume_options: dict[str, object] | None = None
     tmpfs_options: dict[str, object] | None = None
+    image_options: dict[str, object] | None = None
 
 
 class HostConfig(_Wire, frozen=True, kw_only=True):
@@ -98,6 +99,7 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     mounts: tuple[MountRequest, ...] | None = None
     tmpfs: dict[str, str] | None = None
     volumes_from: tuple[str, ...] | None = None
+    volume_driver: str | None = ""
     port_bindings: dict[str, tuple[PortBinding, ...] | None] | None = None
     publish_all_ports: bool | None = False
     network_mode: str | None = ""
