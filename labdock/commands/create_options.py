@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from labdock.commands import mount_option, values
+from labdock.commands import values
 from labdock.errors import InvalidRequest
 from labdock.schema.container import (
     CreateRequest,
@@ -16,6 +16,7 @@ from labdock.schema.container import (
     HealthcheckConfig,
     HostConfig,
     LogConfig,
+    MountRequest,
     NetworkingConfig,
 )
 
@@ -167,7 +168,7 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
     swap = options["memory_swap"]
     return HostConfig(
         binds=binds or None,
-        mounts=tuple(map(mount_option.mount, options["mount"])) or None,
+        mounts=_mounts(options["mount"]),
         tmpfs=values.tmpfs(options["tmpfs"]) or None,
         volumes_from=options["volumes_from"] or None,
         volume_driver=options["volume_driver"] or "",
@@ -208,6 +209,14 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         pids_limit=options["pids_limit"],
         annotations=values.key_values(options["annotation"]) or None,
     )
+
+
+def _mounts(texts: tuple[str, ...]) -> tuple[MountRequest, ...] | None:
+    if not texts:
+        return None
+    from labdock.commands.mount_option import mount
+
+    return tuple(map(mount, texts))
 
 
 def _network_name(text: str | None) -> str:

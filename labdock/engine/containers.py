@@ -8,14 +8,14 @@ import contextlib
 import signal as signals
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, mounts, views
+from labdock.engine import creation, linking, mounts, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.ledger import Ledger
@@ -25,7 +25,7 @@ from labdock.engine.output import LogSource
 from labdock.engine.records import ContainerRecord
 from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
-from labdock.engine.supervisor import Supervisor
+from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
 from labdock.images.image import Image
@@ -33,7 +33,7 @@ from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
 from labdock.schema.container import CreateRequest, RestartPolicy
 from labdock.schema.ids import new_id
-from labdock.store.intents import Intents
+from labdock.store.intents import Intent, Intents
 from labdock.store.metadata import Database
 from labdock.store.snapshots import Snapshotter
 
@@ -76,6 +76,7 @@ class Rooms:
     find_image: Callable[[str], Awaitable[Image | None]]
     folder: Path
     controllers: tuple[str, ...]
+    settle_network: Callable[[Intent], Awaitable[None]]
 
 
 class Containers:
@@ -114,6 +115,8 @@ class Containers:
             inherited=inherited,
         )
         creation.bindings_of(record)
+        endpoints = (sent.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+        record, warnings = rooms.stage.places.plan(record, endpoints)
         rooms.stage.check(record)
         parent = rooms.images.unpack(image)
         intent = rooms.intents.begin("container.create", container)
@@ -130,7 +133,7 @@ class Containers:
                 self._ledger.put(record)
                 intent.done()
         self._supervisor.emit(record, "create")
-        warnings = creation.warn(record.host, controllers=rooms.controllers)
+        warnings = (*creation.warn(record.host, controllers=rooms.controllers), *warnings)
         return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
     def _discard(self, container: str) -> None:
@@ -138,9 +141,12 @@ class Containers:
             self._rooms.snapshotter.remove(container)
 
     async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
-        """Remove a container that does not run, or with *force* kill it first. *link*: not supported."""
+        """Remove a container that does not run, or with *force* kill it first. *link*: only a link, "NAME/ALIAS"."""
         if link:
-            raise Unsupported("links are not supported yet", hint="use a user-defined network")
+            name, _, alias = ref.removeprefix("/").rpartition("/")
+            record = self._ledger.get(name)
+            self._ledger.put(msgspec.structs.replace(record, links=linking.unlink(record, alias)))
+            return
         record = self._ledger.get(ref)
         if record.state.status in ALIVE:
             if not force:
@@ -154,7 +160,7 @@ class Containers:
     async def _remove(self, container: str, volumes: bool) -> None:
         """Announce first (the record goes, the name is free), clean after, in a task that a restart finishes."""
         live = self._supervisor.live(container)
-        async with live.lock:
+        async with self._settled(live):
             if not self._ledger.has_id(container):
                 return
             record = self._ledger.get(container)
@@ -173,9 +179,27 @@ class Containers:
             session.end()
         self._supervisor.forget(container)
         self._supervisor.emit(record, "destroy")
-        self._supervisor.spawn(self._clean(record, volumes, intent.done), f"cleaning up container {container[:12]}")
+        work = self._clean(record, volumes, intent.done, live.lock)
+        self._supervisor.spawn(work, f"cleaning up container {container[:12]}")
 
-    async def _clean(self, record: ContainerRecord, volumes: bool, done: Any) -> None:
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def _settled(live: Live) -> AsyncIterator[None]:
+        """Nothing happens to the container meanwhile (no ``await`` inside), but that an ended one is cleaned up."""
+        if live.releasing is not None:
+            await live.releasing.wait()
+        if live.releasing is not None:
+            # Still under the lock of who cleans up: nobody else has begun anything.
+            yield
+            return
+        async with live.lock:
+            yield
+
+    async def _clean(self, record: ContainerRecord, volumes: bool, done: Any, lock: asyncio.Lock | None = None) -> None:
+        async with lock or contextlib.nullcontext():
+            await self._clean_up(record, volumes, done)
+
+    async def _clean_up(self, record: ContainerRecord, volumes: bool, done: Any) -> None:
         await self._rooms.driver.delete(record.id)
         await self._rooms.stage.tear_down(record)
         self._discard(record.id)
@@ -278,6 +302,7 @@ class Containers:
             raise InvalidRequest("Renaming a container with the same name as its current name")
         self._ledger.check_free(name)
         self._ledger.put(msgspec.structs.replace(record, name=name))
+        self._rooms.stage.places.rename(record, name)
         self._supervisor.emit(self._ledger.get(record.id), "rename", oldName=f"/{record.name}")
 
     async def update(self, ref: str, sent: Wire) -> builtins.list[str]:
@@ -325,6 +350,8 @@ class Containers:
             driver=rooms.snapshotter.name,
             execs=rooms.stage.execs_of(record.id) or None,
         )
+        if record.links:
+            shown["HostConfig"]["Links"] = linking.shown(record, self._ledger)
         if size:
             shown |= self._sizes(record)
         return shown
@@ -349,6 +376,9 @@ class Containers:
             records = records[:limit]
         volumes, now = str(self._rooms.volumes.folder), time.time_ns()
         shown = [views.summarise(record, volumes=volumes, now=now) for record in records]
+        linked = linking.names_of(self._ledger)
+        for entry in shown:
+            entry["Names"] = [*linked.get(entry["Id"], ()), *entry["Names"]]
         if size:
             for entry, record in zip(shown, records, strict=True):
                 entry |= self._sizes(record)

@@ -62,7 +62,7 @@ class Sources:
         return tuple(text for m in record.mounts if m.type == "bind" and (text := _warn_of_owner(m, user)))
 
     async def prepare(self, record: ContainerRecord, rootfs: Path, uid: int, gid: int) -> tuple[SpecMount, ...]:
-        """The mounts of *record*, which runs as *uid*:*gid* in *rootfs*. :meth:`release` takes back what this takes."""
+        """The mounts of *record*, which runs as *uid*:*gid* in *rootfs*."""
         found = []
         for number, mount in enumerate(record.mounts):
             if mount.type == "tmpfs":
@@ -127,8 +127,8 @@ class Sources:
             os.close(fd)
         return pin
 
-    async def release(self, container: str) -> None:
-        """Give back what was taken for *container*; no error for what is not there."""
+    def unpin(self, container: str) -> None:
+        """Take away what was pinned for *container*; no error when nothing is."""
         folder = self._pins / container
         if folder.is_dir():
             for pin in folder.iterdir():
@@ -136,7 +136,6 @@ class Sources:
                     mounts.unmount(str(pin), mounts.MNT_DETACH)
                 pin.rmdir() if pin.is_dir() else pin.unlink()
             folder.rmdir()
-        await self._volumes.release(container)
 
     @staticmethod
     def propagation(record: ContainerRecord) -> str:
@@ -150,7 +149,8 @@ def follow(rootfs: Path, target: str) -> str:
 
     quirk: crun refuses a target whose link dangles, where runc makes what it points to.
     """
-    rest, done, links = target.split("/")[::-1], [], 0
+    rest, links = target.split("/")[::-1], 0
+    done: list[str] = []
     while rest:
         name = rest.pop()
         if name in ("", "."):

@@ -16,10 +16,11 @@ from typing import Any
 
 import msgspec
 
-from labdock.engine import creation
+from labdock.engine import creation, linking
 from labdock.engine.ledger import Ledger
+from labdock.engine.placing import Places, Ports, keep
 from labdock.engine.processes import list_processes
-from labdock.engine.records import ContainerRecord, EndpointRecord
+from labdock.engine.records import ContainerRecord
 from labdock.engine.sources import Sources
 from labdock.engine.volumes import Volumes
 from labdock.errors import InvalidRequest
@@ -27,12 +28,11 @@ from labdock.network import Endpoint, names
 from labdock.network.networks import Networks
 from labdock.runtime import Bundle, users
 from labdock.runtime.spec import Rlimit, SpecMount, SpecRequest, build_spec
-from labdock.schema.container import HostConfig, PortBinding
+from labdock.schema.container import HostConfig
 from labdock.schema.paths import Paths
 from labdock.store.snapshots import Snapshotter, mounting
 
 Wire = dict[str, Any]
-Ports = dict[str, tuple[PortBinding, ...]]
 
 
 #: IpcMode words that mean a namespace of the container's own.
@@ -68,6 +68,7 @@ class Stage:
         self._volumes = volumes
         self.sources = Sources(paths, volumes)
         self._ledger = ledger
+        self.places = Places(networks, ledger)
         self.execs_of: Callable[[str], list[str]] = lambda container: []
         for folder in (self.box / "c", self.box / "rootfs", self.box / "netns", self._containers):
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,12 +90,8 @@ class Stage:
     # -- checks before anything is made -------------------------------------------------------------
 
     def check(self, record: ContainerRecord) -> None:
-        """Refuse mounts that can't be made, and a network that is not there."""
+        """Refuse mounts that can't be made."""
         self.sources.check(record)
-        if record.network.startswith("container:"):
-            self._ledger.get(record.network.partition(":")[2])
-        else:
-            self._networks.inspect(record.network)
 
     # -- set up -------------------------------------------------------------------------------------
 
@@ -105,14 +102,29 @@ class Stage:
             await self._volumes.ensure(mount)
         if not any(mount.copy for mount in wanted):
             return
-        rootfs = self.mount_root(record.id)
+        image = await asyncio.to_thread(self._open_image, record.id)
         try:
             for mount in wanted:
                 if mount.copy:
-                    await self._volumes.fill(mount, await self._volumes.acquire(mount.volume, record.id), rootfs)
+                    place = await self._volumes.acquire(mount.volume, record.id)
+                    await self._volumes.fill(mount, place, Path(f"/proc/self/fd/{image}"))
         finally:
-            self.unmount_root(record.id)
+            os.close(image)
             await self._volumes.release(record.id)
+
+    def _open_image(self, container: str) -> int:
+        """A folder fd of what *container* stands on. Blocks."""
+        key, point = f"filling-{container}", self.rootfs(container)
+        parent = self._snapshotter.stat(container).parent
+        assert parent is not None
+        # A look, because it has no upper layer: one that has is written to the disk when it goes (ovl_sync_fs).
+        wanted = self._snapshotter.view(key, parent)
+        point.mkdir(exist_ok=True)
+        try:
+            return mounting.open_mounted(wanted, point)
+        finally:
+            point.rmdir()
+            self._snapshotter.remove(key)
 
     async def set_up(self, record: ContainerRecord) -> tuple[Bundle, tuple[Endpoint, ...], Ports]:
         """Make everything the container needs; the caller tears down when this or a later step fails."""
@@ -154,32 +166,20 @@ class Stage:
 
     async def _set_up_network(self, record: ContainerRecord) -> tuple[str | None, tuple[Endpoint, ...], Ports]:
         """The netns path (None: a fresh empty one is not needed, "host": the sandbox's), addresses, ports."""
-        if record.network == "host":
-            return "host", (), {}
-        if record.network.startswith("container:"):
-            other = self._ledger.get(record.network.partition(":")[2])
-            return self._networks.path(other.id), (), {}
-        netns = await self._networks.create_sandbox(record.id)
-        if record.network == "none":
-            return netns, (), {}
-        endpoint = await self._networks.connect(record.id, record.network, mac=record.config.mac_address or None)
-        ports = await self._networks.publish(
-            record.id,
-            endpoint,
-            creation.bindings_of(record),
-            exposed=tuple(record.config.exposed_ports or ()),
-            publish_all=bool(record.host.publish_all_ports),
-            name=record.name,
-        )
-        return netns, (endpoint,), {port: tuple(bindings) for port, bindings in ports.items()}
+        return await self.places.set_up(record)
 
     def _write_files(self, record: ContainerRecord, endpoints: tuple[Endpoint, ...]) -> dict[str, str]:
         """/etc/hosts, hostname and resolv.conf, on disk in the container's folder: target → source."""
+        owner = self.places.owner_of(record)
+        if owner is not record:
+            # With the namespace of another container come its names.
+            folder = self._containers / owner.id
+            return {f"/etc/{name}": str(folder / name) for name in ("hostname", "hosts", "resolv.conf")}
         folder = self._containers / record.id
         folder.mkdir(exist_ok=True)
         host = record.host
         hostname = record.config.hostname or record.id[:12]
-        addresses = tuple(endpoint.ip for endpoint in endpoints)
+        addresses = tuple(ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6))
         gateway = endpoints[0].gateway if endpoints else ""
         contents = {
             "hostname": f"{hostname}\n",
@@ -187,7 +187,7 @@ class Stage:
                 hostname,
                 addresses,
                 domainname=record.config.domainname or "",
-                extra=host.extra_hosts or (),
+                extra=(*(host.extra_hosts or ()), *linking.hosts(record, self._ledger)),
                 gateway=gateway,
             ),
             "resolv.conf": names.resolv_conf(
@@ -216,13 +216,13 @@ class Stage:
         return SpecRequest(
             rootfs=str(rootfs),
             args=record.args,
-            env=creation.process_env(record, user.home),
+            env=(*linking.variables(record, self._ledger), *creation.process_env(record, user.home)),
             cwd=record.cwd,
             uid=user.uid,
             gid=user.gid,
             groups=user.groups,
             tty=record.tty,
-            hostname=config.hostname or record.id[:12],
+            hostname=config.hostname or self.places.owner_of(record).config.hostname or self._short(record),
             domainname=config.domainname or "",
             readonly_rootfs=bool(host.readonly_rootfs),
             privileged=bool(host.privileged),
@@ -252,27 +252,19 @@ class Stage:
             single_id=machine.single_id,
         )
 
+    def _short(self, record: ContainerRecord) -> str:
+        return self.places.owner_of(record).id[:12]
+
     # -- facts ----------------------------------------------------------------------------------------
 
     @staticmethod
     def note(record: ContainerRecord, endpoints: tuple[Endpoint, ...], ports: Ports) -> ContainerRecord:
         """*record* with the addresses and ports it holds now."""
-        held = tuple(
-            EndpointRecord(
-                network=e.network,
-                network_id=e.network_id,
-                endpoint_id=e.endpoint_id,
-                ip=e.ip,
-                prefix=e.prefix,
-                gateway=e.gateway,
-                mac=e.mac,
-            )
-            for e in endpoints
-        )
-        return msgspec.structs.replace(record, endpoints=held, ports=ports)
+        return msgspec.structs.replace(record, endpoints=tuple(map(keep, endpoints)), ports=ports)
 
     def netns_of(self, record: ContainerRecord) -> str:
-        return self._networks.path(record.id) if record.endpoints or record.network == "none" else ""
+        has_own = record.endpoints and record.network != "host"
+        return self._networks.path(record.id) if has_own else ""
 
     def resolve_user(self, record: ContainerRecord, text: str) -> users.User:
         """Who *text* is in the running container. Raises InvalidRequest in Docker's words."""
@@ -288,15 +280,26 @@ class Stage:
 
     async def tear_down_id(self, container: str) -> None:
         """Take away whatever is there; no error for what is not."""
+        await self.release(container)
+        await self.clear(container)
+
+    async def release(self, container: str) -> None:
+        """The first half of tearing down: what others may want, its ports and addresses, is free afterwards."""
         await self._networks.unpublish(container)
         await self._networks.disconnect(container)
         await self._networks.remove_sandbox(container)
-        self.unmount_root(container)
-        await self.sources.release(container)
-        shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
 
-    def unmount_root(self, container: str) -> None:
-        unmount_root(self.rootfs(container))
+    async def clear(self, container: str) -> None:
+        """The second half: its mounts and its bundle."""
+
+        def take_away() -> None:
+            unmount_root(self.rootfs(container))
+            shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
+            self.sources.unpin(container)
+
+        # quirk: an overlay that goes writes out all of the file system it lies on (ovl_sync_fs): seconds, at times.
+        await asyncio.to_thread(take_away)
+        await self._volumes.release(container)
 
     async def restore(self, alive: list[str]) -> None:
         """After an engine restart: what *alive* containers hold is kept, the rest is taken away."""

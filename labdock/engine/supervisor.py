@@ -40,7 +40,10 @@ class Watcher(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Live:
-    """What the engine holds in memory for one container."""
+    """What the engine holds in memory for one container.
+
+    ``releasing``: while an ended container is cleaned up under ``lock``; set when its ports and addresses are free.
+    """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     monitored: Monitored | None = None
@@ -51,6 +54,7 @@ class Live:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     back_off: BackOff = field(default_factory=BackOff)
     retry: asyncio.Task[None] | None = None
+    releasing: asyncio.Event | None = None
 
 
 class Supervisor:
@@ -183,8 +187,15 @@ class Supervisor:
         self._tell(live, record)
         live.sessions.clear()
         async with live.lock:
-            await self._driver.delete(container)
-            await self._stage.tear_down(record)
+            live.releasing = asyncio.Event()
+            try:
+                await self._driver.delete(container)
+                await self._stage.release(container)
+                live.releasing.set()
+                await self._stage.clear(container)
+            finally:
+                live.releasing.set()
+                live.releasing = None
         await self._after(record, live)
 
     @staticmethod

@@ -84,7 +84,7 @@ class MountRequest(_Wire, frozen=True, kw_only=True):
 
     target: str = ""
     source: str = ""
-    type: str = "volume"
+    type: str = ""
     read_only: bool = False
     bind_options: dict[str, object] | None = None
     volume_options: dict[str, object] | None = None

@@ -85,6 +85,11 @@ async def doctor(call: Call) -> web.StreamResponse:
     return json_answer(call.engine.system.doctor())
 
 
+async def explain(call: Call) -> web.StreamResponse:
+    """What the engine did for a container, in facts."""
+    return json_answer(await call.engine.system.explain(call["id"]))
+
+
 async def bootstrap(call: Call) -> web.StreamResponse:
     name = call.query.text("name")
     if not name:
