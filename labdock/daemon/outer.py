@@ -18,9 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from labdock.daemon import agents, egress, inner
+from labdock.daemon import agents, egress, inner, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params, revive
 from labdock.daemon.dial import Caller
+from labdock.daemon.handover import temporary_folder
 from labdock.daemon.home import Tenure, translate
 from labdock.daemon.inner import Start
 from labdock.daemon.keeping import Keeper
@@ -126,6 +127,9 @@ def _hold(order: Order, tenure: Tenure, report: Report) -> int:
             return asyncio.run(Outer(order, found, tenure, report, box, log_start).run(inside, to_engine))
         finally:
             _end(box)
+            # Inner removes it, unless it was ended before it could; what is in it, the next start removes.
+            with contextlib.suppress(OSError):
+                temporary_folder(paths).rmdir()
 
 
 def _end(box: Sandbox) -> None:
@@ -205,6 +209,7 @@ class Outer:
                 **Caller().handlers(),
                 **agents.handlers(),
                 **keeper.handlers(),
+                **sights.handlers(),
                 **self._engine_handlers(),
             },
             name="the engine",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import socketserver
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -143,28 +143,22 @@ def test_an_internal_network_has_names_and_asks_nobody_else(engine: EngineUnderT
 
 @pytest.fixture
 def hello() -> Iterator[int]:
-    """A web server on this machine's loopback; its port."""
+    """A program that listens on this machine's loopback; its port."""
 
-    class Hello(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"from the host")
+    class Hello(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"from the host")
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Hello)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Hello) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
 
 
 #: By address: a static busybox has no libraries to read /etc/hosts with.
-FETCH = "wget -q -T 5 -O - http://10.0.2.2:{}/"
+FETCH = "nc -w 5 10.0.2.2 {}"
 
 
 @pytest.mark.limit(180)

@@ -64,6 +64,9 @@ class Outer:
     async def kept(self) -> dict[str, Any]:
         return {}
 
+    async def look(self, path: str) -> tuple[int, int] | None:
+        return None
+
     async def dial_agent(self, path: str) -> Any:
         raise AssertionError("nothing here has an agent")
 

@@ -77,6 +77,9 @@ class StandinOutside:
             sock.setblocking(False)
         return found
 
+    async def look(self, path: str) -> tuple[int, int] | None:
+        return None
+
     async def dial_agent(self, path: str) -> socket.socket:
         raise Unavailable(path)
 
