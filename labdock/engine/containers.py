@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import os
 import signal as signals
 import time
 from collections import OrderedDict
@@ -15,9 +16,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, linking, views
+from labdock.engine import creation, linking, updates, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
+from labdock.engine.enforcement import Enforcer
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.names import check_name, pick_name
@@ -31,7 +33,7 @@ from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, 
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
-from labdock.schema.container import CreateRequest, RestartPolicy
+from labdock.schema.container import CreateRequest
 from labdock.schema.ids import new_id
 from labdock.store.intents import Intent, Intents
 from labdock.store.metadata import Database
@@ -73,6 +75,7 @@ class Rooms:
     snapshotter: Snapshotter
     images: Images
     volumes: Volumes
+    enforcer: Enforcer
     find_image: Callable[[str], Awaitable[Image | None]]
     folder: Path
     controllers: tuple[str, ...]
@@ -277,7 +280,7 @@ class Containers:
             if record.state.status != Status.RUNNING:
                 raise Conflict(f"Container {record.id} is not running")
             await self._rooms.driver.pause(record.id)
-            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.PAUSE, record.id)))
+            self._follow(record.id, Verb.PAUSE)
         self._supervisor.emit(record, "pause")
 
     async def unpause(self, ref: str) -> None:
@@ -287,8 +290,13 @@ class Containers:
             if record.state.status != Status.PAUSED:
                 raise Conflict(f"Container {record.id} is not paused")
             await self._rooms.driver.resume(record.id)
-            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.UNPAUSE, record.id)))
+            self._follow(record.id, Verb.UNPAUSE)
         self._supervisor.emit(record, "unpause")
+
+    def _follow(self, container: str, verb: Verb) -> None:
+        """Record what was done to *container*, which may have ended meanwhile (Conflict)."""
+        record = self._ledger.get(container)
+        self._ledger.put(record.evolve(status=follow(record.state.status, verb, container)))
 
     async def rename(self, ref: str, name: str) -> None:
         record = self._ledger.get(ref)
@@ -301,17 +309,17 @@ class Containers:
         self._supervisor.emit(self._ledger.get(record.id), "rename", oldName=f"/{record.name}")
 
     async def update(self, ref: str, sent: Wire) -> builtins.list[str]:
-        """Change the restart policy; limits come back as warnings."""
+        """Change limits and the restart policy, of a running container at once. Warnings."""
+        rooms = self._rooms
         record = self._ledger.get(ref)
-        policy = sent.get("RestartPolicy")
-        if policy and policy.get("Name"):
-            host = msgspec.structs.replace(record.host, restart_policy=msgspec.convert(policy, RestartPolicy))
-            creation.check_host(host)
-            shown = {**record.host_sent, "RestartPolicy": policy}
-            self._ledger.put(msgspec.structs.replace(record, host=host, host_sent=shown))
-        self._supervisor.emit(record, "update")
-        others = sorted(key for key, value in sent.items() if value and key != "RestartPolicy")
-        return [f"{key} can't be changed on this machine. Discarded." for key in others]
+        changed, warnings = updates.change(
+            record, sent, available=os.sched_getaffinity(0), controllers=rooms.controllers
+        )
+        self._ledger.put(changed)
+        if changed.state.status in (Status.RUNNING, Status.PAUSED):
+            await rooms.enforcer.change(changed)
+        self._supervisor.emit(changed, "update")
+        return warnings
 
     def prepare_wait(self, ref: str, condition: Condition) -> Awaitable[WaitResult]:
         """An awaitable for *condition*; NoSuchContainer at once. ``removed`` waits also for what never started."""

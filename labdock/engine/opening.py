@@ -12,6 +12,7 @@ from labdock.engine import Engine
 from labdock.engine.builds import Builds
 from labdock.engine.clock import SystemClock
 from labdock.engine.containers import Containers, Rooms
+from labdock.engine.enforcement import Enforcer
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
 from labdock.engine.fetches import Fetches
@@ -24,6 +25,7 @@ from labdock.engine.recovery import recover
 from labdock.engine.registries import Registries
 from labdock.engine.serving import RegistryService
 from labdock.engine.stage import Machine, Stage
+from labdock.engine.stats import Stats
 from labdock.engine.steps import StepRunner
 from labdock.engine.supervisor import Supervisor
 from labdock.engine.system import System
@@ -71,6 +73,13 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     )
     stage = Stage(paths, machine, snapshotter, networks, volumes, ledger)
     supervisor = Supervisor(database, intents, ledger, driver, stage, events)
+    clock = SystemClock()
+    enforcer = Enforcer(ledger, driver, supervisor.spawn, clock)
+    supervisor.constrain = enforcer.constrain
+    execs = Execs(ledger, driver, stage, supervisor, enforcer.constrain_exec)
+    health = Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, clock)
+    stats = Stats(ledger, driver, clock, os.stat(paths.data).st_dev)
+    supervisor.watchers += (health, enforcer, stats)
     bootstrap = Bootstrap(images, paths.data / "bases", plan.tools.get("mmdebstrap", "mmdebstrap"))
     busybox = plan.tools.get("busybox")
     scratch = paths.data / "scratch"
@@ -93,13 +102,12 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         images=images,
         find_image=transfers.find,
         volumes=volumes,
+        enforcer=enforcer,
         folder=paths.data / "containers",
         controllers=plan.controllers,
         settle_network=service.settle,
     )
     containers = Containers(rooms)
-    execs = Execs(ledger, driver, stage, supervisor)
-    supervisor.watchers.append(Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, SystemClock()))
     service.watch()
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
@@ -126,6 +134,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     return Engine(
         containers=containers,
         execs=execs,
+        stats=stats,
         images=image_service,
         registries=registries,
         builds=builds,

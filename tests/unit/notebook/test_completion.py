@@ -28,7 +28,7 @@ def offered(line: str, first: str = "", *, in_body: bool = False) -> list[str] |
 @pytest.mark.parametrize(
     ("line", "texts"),
     [
-        ("%container st", ["start", "stop"]),
+        ("%container st", ["start", "stats", "stop"]),
         ("  %container vol", ["volume"]),
         ("x = %container rmi", ["rmi"]),
         ("%container image pu", ["pull", "push"]),
