@@ -42,7 +42,7 @@ class _Tree:
 def explore(archive: Iterator[bytes]) -> list[LayerReport]:
     """A report for each layer of the only image in *archive* (``images.save``), the lowest first. Raises Corrupt."""
     layers: dict[str, list[tuple[str, int]]] = {}
-    order: list[str] = []
+    order: list[str] | None = None
     count = 0
     try:
         with tarfile.open(fileobj=cast("BinaryIO", _Reader(archive)), mode="r|") as outer:
@@ -57,6 +57,8 @@ def explore(archive: Iterator[bytes]) -> list[LayerReport]:
                 if entries is not None:
                     layers[member.name] = entries
                     count += len(entries)
+        if order is None:
+            raise Corrupt("the image's archive has no manifest")
         return _account([layers[name] for name in order])
     except (tarfile.TarError, ValueError, LookupError, TypeError) as error:
         raise Corrupt(f"the image's archive can't be read: {error}") from error
@@ -97,7 +99,8 @@ def _account(layers: list[list[tuple[str, int]]]) -> list[LayerReport]:
             elif size >= 0:
                 report.size += size
                 report.files += 1
-                report.largest.append((path, size))
+                if size:
+                    report.largest.append((path, size))
                 _hide(tree, reports, path, before=number)
                 _add(tree, path, number, size)
         report.largest = sorted(report.largest, key=lambda each: -each[1])[:SHOWN_FILES]

@@ -54,7 +54,7 @@ def draw_line(values: Sequence[float], title: str, shown: str, *, most: float = 
 def draw_bars(bars: Sequence[Bar], title: str, *, total: float = 0.0) -> str:
     """*bars* below each other on one scale, whose end is *total* or the last bar's."""
     end = max([total, *(bar.start + bar.length for bar in bars)]) or 1.0
-    room, height = WIDTH - LEFT, 26
+    room, height = WIDTH, 26
     parts = []
     for index, bar in enumerate(bars):
         y = index * height

@@ -1,15 +1,15 @@
-"""``labdock.dashboard()``: the engine's containers as they are, with buttons, logs, charts and what was done for them."""
+"""``labdock.dashboard()``: the engine's containers as they are, with buttons, logs, charts, explanations."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from labdock.commands import html, units
 from labdock.commands.listing import container_cell, container_row
 from labdock.errors import LabdockError, NotFound
-from labdock.notebook.watching import Watch
 from labdock.notebook.widgets import LogViewer, Panel, UsageCharts, note, toolkit
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 50
 #: Seconds that changes are collected before the next picture.
 CALM = 0.1
+#: Events that change nothing that is shown.
+PASSING = ("exec_", "top", "resize", "attach", "health_status: running")
 
 
 class Dashboard(Panel):
@@ -35,24 +37,28 @@ class Dashboard(Panel):
         self._look = kit.VBox()
         self._open: list[Panel] = []
         self._sure = ""
+        self._drawn = 0
         super().__init__(kit.VBox([self._rows, self._said, self._look]))
         self.refresh()
-        self._events: Watch = self.watch(self._changes, lambda _change: self.refresh(), self._fail, connect)
+        self.watch(self._changes, lambda _change: self.refresh(), self._fail, connect)
 
     def _changes(self, client: Client) -> Iterable[object]:
         """Something for each moment in which containers changed, not for each change."""
         yield None
         for event in client.system.events(filters={"type": ["container"]}):
-            if not event.action.startswith(("exec_", "top", "resize", "attach")):
-                if self._events.pause(CALM):
-                    return
-                yield event
+            # What happened before the last picture is in it.
+            if event.time_ns <= self._drawn or event.action.startswith(PASSING):
+                continue
+            if self._ended.wait(CALM):
+                return
+            yield event
 
     def _fail(self, error: LabdockError) -> None:
         self._said.value = note(error)
 
     def refresh(self) -> None:
         """Ask the engine and draw."""
+        self._drawn = time.time_ns()
         try:
             found = self._client.containers.list(all=True)
         except LabdockError as error:
@@ -69,7 +75,8 @@ class Dashboard(Panel):
         kit, row = self._kit, container_row(container, whole=False)
         label = kit.HTML(
             f"<b>{html.escape(row['Names'])}</b> {container_cell('Status', row)} "
-            f'<span style="{html.FAINT}">{html.escape(units.elide(row["Image"], 40))}</span> {container_cell("Ports", row)}',
+            f'<span style="{html.FAINT}">{html.escape(units.elide(row["Image"], 40))}</span> '
+            f"{container_cell('Ports', row)}",
             layout=kit.Layout(flex="1 1 auto", min_width="20em"),
         )
         runs = container.state in ("running", "paused", "restarting")

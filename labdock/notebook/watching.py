@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from labdock.client import Client, connect
-from labdock.client.aio import Breakable
+from labdock.client.breaking import Breakable
 from labdock.errors import LabdockError
 
 

@@ -6,6 +6,9 @@ that a widget follows ends when it is closed.
 
 from __future__ import annotations
 
+import codecs
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from html import escape
@@ -50,6 +53,7 @@ class Panel:
     def __init__(self, widget: Any) -> None:
         self.widget = widget
         self._watches: list[Watch] = []
+        self._ended = threading.Event()
 
     def watch(
         self,
@@ -64,6 +68,7 @@ class Panel:
 
     def close(self) -> None:
         """End it; what was shown stays as it was."""
+        self._ended.set()
         for watch in self._watches:
             watch.stop()
         self._watches.clear()
@@ -79,6 +84,8 @@ class LogViewer(Panel):
         kit = toolkit()
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._open = {"stdout": "", "stderr": ""}
+        make = codecs.getincrementaldecoder("utf-8")
+        self._decoders = {name: make("replace") for name in self._open}
         self._search = kit.Text(placeholder="search the log", layout=kit.Layout(width="20em"))
         self._view = kit.HTML()
         self._state = kit.HTML()
@@ -91,7 +98,7 @@ class LogViewer(Panel):
 
     def add(self, parts: Iterable[tuple[str, bytes]]) -> None:
         for stream, data in parts:
-            *whole, self._open[stream] = (self._open[stream] + data.decode("utf-8", "replace")).split("\n")
+            *whole, self._open[stream] = (self._open[stream] + self._decoders[stream].decode(data)).split("\n")
             self._lines += (line.rpartition("\r")[2][:WIDE] if "\r" in line.rstrip("\r") else line for line in whole)
             self._open[stream] = self._open[stream][-WIDE:]
         self.draw()
@@ -110,8 +117,6 @@ class LogViewer(Panel):
 
 def _batches(client: Client, container: str) -> Iterable[list[tuple[str, bytes]]]:
     """The log in parts; what comes quickly comes together."""
-    import time
-
     last, waiting = 0.0, list[tuple[str, bytes]]()
     with client.containers.logs(container, follow=True, tail=str(KEPT_LINES)) as output:
         for stream, data in output.ticks(INTERVAL):
@@ -201,10 +206,10 @@ class LayerExplorer(Panel):
             waste = f", {units.size(report.wasted, 3)} wasted" if report.wasted else ""
             said = f"{units.size(report.size, 3)}, {report.files} files{waste}"
             kind = "wasted" if report.wasted * 2 > report.size else "done"
-            bars.append(charts.Bar(f"{number + 1} {units.elide(words[number], 56)}", place, report.size, kind, said))
+            bars.append(charts.Bar(f"{number + 1} {units.elide(words[number], 40)}", place, report.size, kind, said))
             place += report.size
         head = f"{units.size(total, 3)} in {len(self.reports)} layers, {units.size(self.wasted, 3)} of them wasted"
-        return f"<b>{head}</b>" + charts.draw_bars(bars, head, total=total)
+        return f"<div><b>{head}</b></div>" + charts.draw_bars(bars, head, total=total)
 
     def _show(self, number: int) -> None:
         report = self.reports[number]
@@ -221,7 +226,7 @@ class BuildTimeline(Panel):
         first = min((step.started for step in view.steps), default=0.0)
         bars = [
             charts.Bar(
-                f"{step.number} {units.elide(step.text, 60)}",
+                f"{step.number} {units.elide(step.text, 50)}",
                 step.started - first,
                 step.seconds,
                 step.state,
@@ -230,4 +235,4 @@ class BuildTimeline(Panel):
             for step in view.steps
         ]
         head = escape(view.headline(first))
-        super().__init__(kit.HTML(f"<b>{head}</b>{charts.draw_bars(bars, view.title)}"))
+        super().__init__(kit.HTML(f"<div><b>{head}</b></div>{charts.draw_bars(bars, view.title)}"))
