@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from labdock.commands import network_options, values
+from labdock.commands import values
 from labdock.errors import InvalidRequest
 from labdock.schema.container import (
     CreateRequest,
@@ -100,6 +100,8 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-t", "--tty"), "Allocate a pseudo-TTY"),
 )
 
+_NETWORKING = ("network", "network_alias", "link", "link_local_ip", "ip", "ip6", "mac_address")
+
 
 def create_options(function: F) -> F:
     """Decorator: the options that ``run`` and ``create`` share."""
@@ -125,7 +127,12 @@ def request_from(
 ) -> CreateRequest:
     """What *options* ask for. *attach*: output is attached; *stdin*: input is. Raises InvalidRequest."""
     published = values.ports(options["publish"])
-    mode, settings = network_options.networking(options)
+    mode, settings = "", None
+    if any(options[name] for name in _NETWORKING):
+        # Not for every start: importing takes longer than reading these.
+        from labdock.commands.network_options import networking
+
+        mode, settings = networking(options)
     binds, anonymous = values.volumes(options["volume"])
     labels: dict[str, str] = {}
     for path in options["label_file"]:
