@@ -149,23 +149,31 @@ def test_the_gateways_priority_decides(engine: EngineUnderTest) -> None:
     client.close()
 
 
-def test_macvlan_and_ipvlan_join_containers_and_keep_the_sandbox_out(engine: EngineUnderTest) -> None:
+@pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
+def test_links_on_a_parent_join_containers_and_keep_the_sandbox_out(engine: EngineUnderTest, driver: str) -> None:
     engine.docker("pull", "busybox")
-    for driver, subnet in (("macvlan", "172.31.1.0/24"), ("ipvlan", "172.31.2.0/24")):
-        engine.docker("network", "create", "-d", driver, "--subnet", subnet, driver)
-        run(engine, f"{driver}-a", "--network", driver)
-        run(engine, f"{driver}-b", "--network", driver, "--ip", subnet.replace("0/24", "9"))
-        assert pings(engine, f"{driver}-a", subnet.replace("0/24", "9")), driver
-    assert not pings(engine, "macvlan-a", "172.31.2.9", 1)
+    words = ("network", "create", "-d", driver, "--subnet", "172.31.1.0/24", "lan")
+    done = subprocess.run(["docker", *words], env=engine.environment, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        # Not every kernel has ipvlan; then it is said when the network is made, and nothing is left of it.
+        assert f"kernel has no {driver} links" in done.stderr
+        assert driver == "ipvlan"
+        assert "dm-" not in inside(engine, "ip", "-o", "link")
+        return
+    run(engine, "one", "--network", "lan")
+    run(engine, "two", "--network", "lan", "--ip", "172.31.1.9")
+    assert pings(engine, "one", "172.31.1.9")
     run(engine, "plain")
     assert not pings(engine, "plain", "172.31.1.9", 1)
-    assert "parent is a link of the sandbox" in refused(
-        engine, "network", "create", "-d", "macvlan", "-o", "parent=nope0", "x"
-    ) or "invalid subinterface" in refused(engine, "network", "create", "-d", "macvlan", "-o", "parent=nope0", "x")
-    engine.docker("network", "connect", "macvlan", "plain")
+    said = refused(engine, "network", "create", "-d", driver, "-o", "parent=nope0", "x")
+    assert "invalid subinterface vlan name nope0" in said
+    engine.docker("network", "connect", "lan", "plain")
     assert pings(engine, "plain", "172.31.1.9")
-    engine.docker("network", "disconnect", "macvlan", "plain")
+    engine.docker("network", "disconnect", "lan", "plain")
     assert not pings(engine, "plain", "172.31.1.9", 1)
+    engine.docker("rm", "-f", "one", "two", "plain")
+    engine.docker("network", "rm", "lan")
+    assert "dm-" not in inside(engine, "ip", "-o", "link")
 
 
 def test_a_shared_namespace_has_the_other_containers_address_and_names(engine: EngineUnderTest) -> None:
@@ -188,9 +196,8 @@ def test_a_shared_namespace_has_the_other_containers_address_and_names(engine: E
 def test_links_give_names_and_variables(engine: EngineUnderTest) -> None:
     engine.docker("pull", "busybox")
     run(engine, "db", "-e", "SECRET=x y", "--expose", "5432")
-    output = engine.docker(
-        "run", "--rm", "--name", "app", "--link", "db:data", "busybox", "sh", "-c", "env; cat /etc/hosts"
-    )
+    words = ("--name", "app", "--link", "db:data", "busybox", "sh", "-c", "env; cat /etc/hosts")
+    output = engine.docker("run", "--rm", *words)
     ip = address(engine, "db", "bridge")
     assert "DATA_NAME=/app/data" in output
     assert f"DATA_PORT=tcp://{ip}:5432" in output and f"DATA_PORT_5432_TCP_ADDR={ip}" in output
@@ -232,7 +239,7 @@ def test_an_engine_killed_while_it_changes_networks_is_repaired(engine: EngineUn
     before = engine.pid("engine")
     engine.arm(point)
     refused(engine, "network", *words)
-    wait_until(lambda: engine.pid("engine") not in (0, before), "a new engine runs")
+    survive(engine, before)
     assert not engine.is_armed(point)
     names = engine.docker("network", "ls", "--format", "{{.Name}}").split()
     assert ("goes" in names) == (action != "remove")
@@ -242,7 +249,7 @@ def test_an_engine_killed_while_it_changes_networks_is_repaired(engine: EngineUn
     assert engine.docker("inspect", "-f", "{{len .NetworkSettings.Networks}}", "left") == "1"
     assert pings(engine, "left", address(engine, "right", "stays"))
     # What failed can be done again, and nothing is left of the first try.
-    if action != "disconnect":
+    if action in ("create", "connect"):
         engine.docker("network", *words)
     bridges = [line for line in inside(engine, "ip", "-o", "link", "show", "type", "bridge").splitlines() if line]
     expected = {"create": 4, "remove": 2, "connect": 3, "disconnect": 3}[action]
@@ -253,11 +260,9 @@ def test_traffic_between_containers_flows_while_the_engine_is_killed(engine: Eng
     engine.docker("pull", "busybox")
     engine.docker("network", "create", "--subnet", "172.30.0.0/16", "flow")
     server = "nc -l -p 7000 -e sh -c 'while read line; do echo got $line; done'"
-    engine.docker(
-        "run", "-d", "--name", "server", "--network", "flow", "--ip", "172.30.0.9", "busybox", "sh", "-c", server
-    )
-    talker = "sleep 1000 | cat"
-    engine.docker("run", "-d", "--name", "talker", "--network", "flow", "busybox", "sh", "-c", talker)
+    place = ("--network", "flow", "--ip", "172.30.0.9")
+    engine.docker("run", "-d", "--name", "server", *place, "busybox", "sh", "-c", server)
+    run(engine, "talker", "--network", "flow")
     with subprocess.Popen(
         [*enter(engine, "talker"), "nc", "172.30.0.9", "7000"],
         stdin=subprocess.PIPE,
@@ -278,15 +283,18 @@ def test_traffic_between_containers_flows_while_the_engine_is_killed(engine: Eng
             before = engine.pid("engine")
             engine.kill("engine")
             assert say(f"during {number}") == f"got during {number}\n"
-            wait_until(lambda before=before: engine.pid("engine") not in (0, before), "a new engine runs")
+            survive(engine, before)
             engine.docker("network", "ls")
             assert say(f"after {number}") == f"got after {number}\n"
-        assert inside(engine, "nft", "-a", "list", "table", "inet", "labdock") == rules, (
-            "rules that worked were touched"
-        )
+        after = inside(engine, "nft", "-a", "list", "table", "inet", "labdock")
+        assert after == rules, "rules that worked were touched"
+        assert address(engine, "server", "flow") == "172.30.0.9"
         talk.stdin.close()
         talk.terminate()
-    assert engine.docker("inspect", "-f", "{{.NetworkSettings.Networks.flow.IPAddress}}", "server") == "172.30.0.9"
+
+
+def survive(engine: EngineUnderTest, before: int) -> None:
+    wait_until(lambda: engine.pid("engine") not in (0, before), "a new engine runs")
 
 
 def enter(engine: EngineUnderTest, name: str) -> list[str]:

@@ -16,7 +16,8 @@ NFT = shutil.which("nft") or "/usr/sbin/nft"
 def network(letter: str, **changes: object) -> Network:
     fields: dict[str, object] = {
         "id": letter * 64, "name": letter, "driver": "bridge", "created": 0,
-        "subnet": f"172.{20 + ord(letter) % 10}.0.0/16", "gateway": f"172.{20 + ord(letter) % 10}.0.1", "link": f"br-{letter * 12}",
+        "subnet": f"172.{20 + ord(letter) % 10}.0.0/16", "gateway": f"172.{20 + ord(letter) % 10}.0.1",
+        "link": f"br-{letter * 12}",
     }  # fmt: skip
     return Network(**{**fields, **changes})  # type: ignore[arg-type]
 
