@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from labdock.engine.networks import NetworkService
     from labdock.engine.registries import Registries
     from labdock.engine.serving import RegistryService
+    from labdock.engine.stats import Stats
     from labdock.engine.supervisor import Supervisor
     from labdock.engine.system import System
     from labdock.engine.volumes import Volumes
@@ -33,6 +34,7 @@ class Engine:
 
     containers: Containers
     execs: Execs
+    stats: Stats
     images: ImageService
     registries: Registries
     builds: Builds

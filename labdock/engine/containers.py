@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import os
 import signal as signals
 import time
 from collections import OrderedDict
@@ -15,9 +16,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, linking, views
+from labdock.engine import creation, linking, mounts, updates, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
+from labdock.engine.enforcement import Enforcer
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.names import check_name, pick_name
@@ -31,7 +33,7 @@ from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, 
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
-from labdock.schema.container import CreateRequest, RestartPolicy
+from labdock.schema.container import CreateRequest
 from labdock.schema.ids import new_id
 from labdock.store.intents import Intent, Intents
 from labdock.store.metadata import Database
@@ -73,6 +75,7 @@ class Rooms:
     snapshotter: Snapshotter
     images: Images
     volumes: Volumes
+    enforcer: Enforcer
     find_image: Callable[[str], Awaitable[Image | None]]
     folder: Path
     controllers: tuple[str, ...]
@@ -101,6 +104,9 @@ class Containers:
         if image is None:
             raise NoSuchImage(request.image or "", hint="`labdock images` lists what is here")
         container = new_id()
+        inherited = mounts.inherit(
+            (request.host_config and request.host_config.volumes_from) or (), lambda ref: self._ledger.get(ref).mounts
+        )
         record = creation.build_record(
             request,
             sent,
@@ -109,6 +115,7 @@ class Containers:
             created=time.time_ns(),
             image_id=image.id,
             image=image.config,
+            inherited=inherited,
         )
         creation.bindings_of(record)
         endpoints = (sent.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
@@ -116,20 +123,21 @@ class Containers:
         rooms.stage.check(record)
         parent = rooms.images.unpack(image)
         intent = rooms.intents.begin("container.create", container)
-        try:
-            rooms.snapshotter.prepare(container, parent)
-            for mount in record.mounts:
-                if mount.type == "volume":
-                    rooms.volumes.ensure(mount.volume, anonymous=_is_anonymous(mount.volume))
-        except BaseException:
-            self._discard(container)
-            intent.done()
-            raise
-        with rooms.database.transaction():
-            self._ledger.put(record)
-            intent.done()
+        with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
+            try:
+                rooms.snapshotter.prepare(container, parent)
+                await rooms.stage.populate(record)
+                self._ledger.check_free(record.name)
+            except BaseException:
+                self._discard(container)
+                intent.done()
+                raise
+            with rooms.database.transaction():
+                self._ledger.put(record)
+                intent.done()
         self._supervisor.emit(record, "create")
-        return Created(container, (*creation.warn(record.host, controllers=rooms.controllers), *warnings))
+        warnings = (*creation.warn(record.host, controllers=rooms.controllers), *warnings)
+        return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
     def _discard(self, container: str) -> None:
         with contextlib.suppress(NotFound):
@@ -277,7 +285,7 @@ class Containers:
             if record.state.status != Status.RUNNING:
                 raise Conflict(f"Container {record.id} is not running")
             await self._rooms.driver.pause(record.id)
-            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.PAUSE, record.id)))
+            self._follow(record.id, Verb.PAUSE)
         self._supervisor.emit(record, "pause")
 
     async def unpause(self, ref: str) -> None:
@@ -287,8 +295,13 @@ class Containers:
             if record.state.status != Status.PAUSED:
                 raise Conflict(f"Container {record.id} is not paused")
             await self._rooms.driver.resume(record.id)
-            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.UNPAUSE, record.id)))
+            self._follow(record.id, Verb.UNPAUSE)
         self._supervisor.emit(record, "unpause")
+
+    def _follow(self, container: str, verb: Verb) -> None:
+        """Record what was done to *container*, which may have ended meanwhile (Conflict)."""
+        record = self._ledger.get(container)
+        self._ledger.put(record.evolve(status=follow(record.state.status, verb, container)))
 
     async def rename(self, ref: str, name: str) -> None:
         record = self._ledger.get(ref)
@@ -301,17 +314,17 @@ class Containers:
         self._supervisor.emit(self._ledger.get(record.id), "rename", oldName=f"/{record.name}")
 
     async def update(self, ref: str, sent: Wire) -> builtins.list[str]:
-        """Change the restart policy; limits come back as warnings."""
+        """Change limits and the restart policy, of a running container at once. Warnings."""
+        rooms = self._rooms
         record = self._ledger.get(ref)
-        policy = sent.get("RestartPolicy")
-        if policy and policy.get("Name"):
-            host = msgspec.structs.replace(record.host, restart_policy=msgspec.convert(policy, RestartPolicy))
-            creation.check_host(host)
-            shown = {**record.host_sent, "RestartPolicy": policy}
-            self._ledger.put(msgspec.structs.replace(record, host=host, host_sent=shown))
-        self._supervisor.emit(record, "update")
-        others = sorted(key for key, value in sent.items() if value and key != "RestartPolicy")
-        return [f"{key} can't be changed on this machine. Discarded." for key in others]
+        changed, warnings = updates.change(
+            record, sent, available=os.sched_getaffinity(0), controllers=rooms.controllers
+        )
+        self._ledger.put(changed)
+        if changed.state.status in (Status.RUNNING, Status.PAUSED):
+            await rooms.enforcer.change(changed)
+        self._supervisor.emit(changed, "update")
+        return warnings
 
     def prepare_wait(self, ref: str, condition: Condition) -> Awaitable[WaitResult]:
         """An awaitable for *condition*; NoSuchContainer at once. ``removed`` waits also for what never started."""
@@ -475,10 +488,6 @@ def _still_runs(record: ContainerRecord) -> Conflict:
         "Stop the container before attempting removal or force remove",
         hint=f"docker rm -f {record.name}",
     )
-
-
-def _is_anonymous(volume: str) -> bool:
-    return len(volume) == 64 and all(ch in "0123456789abcdef" for ch in volume)
 
 
 def _older(record: ContainerRecord, filters: dict[str, list[str]]) -> bool:

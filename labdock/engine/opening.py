@@ -12,6 +12,7 @@ from labdock.engine import Engine
 from labdock.engine.builds import Builds
 from labdock.engine.clock import SystemClock
 from labdock.engine.containers import Containers, Rooms
+from labdock.engine.enforcement import Enforcer
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
 from labdock.engine.fetches import Fetches
@@ -24,10 +25,12 @@ from labdock.engine.recovery import recover
 from labdock.engine.registries import Registries
 from labdock.engine.serving import RegistryService
 from labdock.engine.stage import Machine, Stage
+from labdock.engine.stats import Stats
 from labdock.engine.steps import StepRunner
 from labdock.engine.supervisor import Supervisor
 from labdock.engine.system import System
 from labdock.engine.transfers import Transfers
+from labdock.engine.volume_plugins import Plugins, find_folders
 from labdock.engine.volumes import Volumes
 from labdock.errors import HostUnfit
 from labdock.host.plan import Plan
@@ -62,7 +65,10 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     driver = CrunDriver(_tool(plan, "crun"), _tool(plan, "conmon"), paths.box)
     networks = Networks(database, outside, netns_folder=paths.box / "netns", nft=_tool(plan, "nft"))
     await networks.start()
-    volumes = Volumes(database, intents, paths.data / "volumes", events, users_of(ledger))
+    plugins = Plugins(find_folders(os.environ, paths.run), outside.dial, outside.look)
+    volumes = Volumes(
+        database, intents, paths.data / "volumes", events, users_of(ledger), plugins, lambda *a: supervisor.spawn(*a)
+    )
     machine = Machine(
         seccomp=plan.seccomp,
         single_id=plan.maps.single,
@@ -71,6 +77,13 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     )
     stage = Stage(paths, machine, snapshotter, networks, volumes, ledger)
     supervisor = Supervisor(database, intents, ledger, driver, stage, events)
+    clock = SystemClock()
+    enforcer = Enforcer(ledger, driver, supervisor.spawn, clock)
+    supervisor.constrain = enforcer.constrain
+    execs = Execs(ledger, driver, stage, supervisor, enforcer.constrain_exec)
+    health = Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, clock)
+    stats = Stats(ledger, driver, clock, os.stat(paths.data).st_dev)
+    supervisor.watchers += (health, enforcer, stats)
     bootstrap = Bootstrap(images, paths.data / "bases", plan.tools.get("mmdebstrap", "mmdebstrap"))
     busybox = plan.tools.get("busybox")
     scratch = paths.data / "scratch"
@@ -93,13 +106,12 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         images=images,
         find_image=transfers.find,
         volumes=volumes,
+        enforcer=enforcer,
         folder=paths.data / "containers",
         controllers=plan.controllers,
         settle_network=service.settle,
     )
     containers = Containers(rooms)
-    execs = Execs(ledger, driver, stage, supervisor)
-    supervisor.watchers.append(Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, SystemClock()))
     service.watch()
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
@@ -126,6 +138,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     return Engine(
         containers=containers,
         execs=execs,
+        stats=stats,
         images=image_service,
         registries=registries,
         builds=builds,

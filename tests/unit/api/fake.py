@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -324,6 +324,20 @@ class FakeExecs:
         }
 
 
+class FakeStats:
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+
+    def watch(self, ref: str, stream: bool, one_shot: bool) -> AsyncGenerator[Wire, None]:
+        self._containers.get(ref)
+
+        async def samples() -> AsyncGenerator[Wire, None]:
+            for number in range(3 if stream else 1):
+                yield {"name": f"/{ref}", "number": number, "one_shot": one_shot}
+
+        return samples()
+
+
 class FakeImages:
     def __init__(self) -> None:
         self.loaded = b""
@@ -526,17 +540,17 @@ class FakeVolumes:
     def __init__(self) -> None:
         self.made: dict[str, Wire] = {}
 
-    def list(self, filters: Filters) -> Wire:
+    async def list(self, filters: Filters) -> Wire:
         return {"Volumes": builtins.list(self.made.values()), "Warnings": None}
 
-    def inspect(self, name: str) -> Wire:
+    async def inspect(self, name: str) -> Wire:
         if name not in self.made:
             raise NoSuchVolume(name)
         return self.made[name]
 
     async def create(self, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> Wire:
         name = name or "ee" * 32
-        self.made[name] = {"Name": name, "Driver": driver, "Options": options, "Labels": labels}
+        self.made[name] = {"Name": name, "Driver": driver or "local", "Options": options, "Labels": labels}
         return self.made[name]
 
     async def remove(self, name: str, force: bool) -> None:
@@ -614,6 +628,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.containers = FakeContainers()
         self.execs = FakeExecs(self.containers)
+        self.stats = FakeStats(self.containers)
         self.images = FakeImages()
         self.registries = FakeRegistries()
         self.builds = FakeBuilds()
