@@ -171,13 +171,13 @@ class Stage:
 
     def _write_files(self, record: ContainerRecord, endpoints: tuple[Endpoint, ...]) -> dict[str, str]:
         """/etc/hosts, hostname and resolv.conf, on disk in the container's folder: target → source."""
+        folder = self._containers / record.id
+        folder.mkdir(exist_ok=True)
         owner = self.places.owner_of(record)
         if owner is not record:
             # With the namespace of another container come its names.
             folder = self._containers / owner.id
             return {f"/etc/{name}": str(folder / name) for name in naming.FILES}
-        folder = self._containers / record.id
-        folder.mkdir(exist_ok=True)
         return naming.write(folder, naming.compose(record, endpoints, self._networks, self._ledger))
 
     def refresh_files(self, before: ContainerRecord, after: ContainerRecord) -> None:
