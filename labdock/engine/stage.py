@@ -318,7 +318,7 @@ class Stage:
 
 def unmount_root(root: Path) -> None:
     """Unmount and remove the mount point *root*, if it is there. Lazily: a helper may still look at it."""
-    while os.path.ismount(root):
+    while mounting.is_mounted(root):
         mounting.unmount(root, lazy=True)
     if root.exists():
         root.rmdir()
