@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, linking, updates, views
+from labdock.engine import caveats, creation, linking, updates, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.enforcement import Enforcer
@@ -132,7 +132,7 @@ class Containers:
             self._ledger.put(record)
             intent.done()
         self._supervisor.emit(record, "create")
-        return Created(container, (*creation.warn(record.host, controllers=rooms.controllers), *warnings))
+        return Created(container, (*caveats.warn(record.host, controllers=rooms.controllers), *warnings))
 
     def _discard(self, container: str) -> None:
         with contextlib.suppress(NotFound):
