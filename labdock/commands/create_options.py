@@ -12,11 +12,10 @@ from labdock.commands import values
 from labdock.errors import InvalidRequest
 from labdock.schema.container import (
     CreateRequest,
-    EndpointConfig,
     HealthcheckConfig,
     HostConfig,
     LogConfig,
-    NetworkingConfig,
+    MountRequest,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,6 +37,9 @@ _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--label-file",), "Read in a line delimited file of labels"),
     (("--log-opt",), "Log driver options"),
     (("--mount",), "Attach a filesystem mount to the container"),
+    (("--link",), "Add link to another container"),
+    (("--link-local-ip",), "Container IPv4/IPv6 link-local addresses"),
+    (("--network", "--net"), "Connect a container to a network"),
     (("--network-alias", "--net-alias"), "Add network-scoped alias for the container"),
     (("-p", "--publish"), "Publish a container's port(s) to the host"),
     (("--security-opt",), "Security Options"),
@@ -60,13 +62,14 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--health-start-period",), "Time the container has to start before failures count (ms|s|m|h)"),
     (("--health-timeout",), "Maximum time to allow one check to run (ms|s|m|h)"),
     (("-h", "--hostname"), "Container host name"),
+    (("--ip",), "IPv4 address (e.g., 172.30.100.104)"),
+    (("--ip6",), "IPv6 address (e.g., 2001:db8::33)"),
     (("--ipc",), "IPC mode to use"),
     (("--log-driver",), "Logging driver for the container"),
     (("--mac-address",), "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     (("-m", "--memory"), "Memory limit"),
     (("--memory-swap",), "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
     (("--name",), "Assign a name to the container"),
-    (("--network", "--net"), "Connect a container to a network"),
     (("--pid",), "PID namespace to use"),
     (("--platform",), "Set platform if server is multi-platform capable"),
     (("--restart",), "Restart policy to apply when a container exits"),
@@ -75,6 +78,7 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-u", "--user"), "Username or UID (format: <name|uid>[:<group|gid>])"),
     (("--userns",), "User namespace to use"),
     (("--uts",), "UTS namespace to use"),
+    (("--volume-driver",), "Optional volume driver for the container"),
     (("-w", "--workdir"), "Working directory inside the container"),
 )
 _NUMBERS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -97,6 +101,8 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--rm",), "Automatically remove the container when it exits"),
     (("-t", "--tty"), "Allocate a pseudo-TTY"),
 )
+
+_NETWORKING = ("network", "network_alias", "link", "link_local_ip", "ip", "ip6", "mac_address")
 
 
 def create_options(function: F) -> F:
@@ -123,6 +129,12 @@ def request_from(
 ) -> CreateRequest:
     """What *options* ask for. *attach*: output is attached; *stdin*: input is. Raises InvalidRequest."""
     published = values.ports(options["publish"])
+    mode, settings = "", None
+    if any(options[name] for name in _NETWORKING):
+        # Not for every start: importing takes longer than reading these.
+        from labdock.commands.network_options import networking
+
+        mode, settings = networking(options)
     binds, anonymous = values.volumes(options["volume"])
     labels: dict[str, str] = {}
     for path in options["label_file"]:
@@ -149,12 +161,12 @@ def request_from(
         stop_signal=options["stop_signal"],
         stop_timeout=options["stop_timeout"],
         healthcheck=_healthcheck(options),
-        host_config=_host_config(options, binds, published),
-        networking_config=_networking(options),
+        host_config=_host_config(options, binds, published, mode),
+        networking_config=settings,
     )
 
 
-def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dict[str, Any]) -> HostConfig:
+def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dict[str, Any], mode: str) -> HostConfig:
     if options["rm"] and options["restart"] not in (None, "no"):
         raise InvalidRequest(
             "conflicting options: cannot specify both --restart and --rm",
@@ -166,12 +178,14 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
     swap = options["memory_swap"]
     return HostConfig(
         binds=binds or None,
-        mounts=tuple(map(values.mount, options["mount"])) or None,
+        mounts=_mounts(options["mount"]),
         tmpfs=values.tmpfs(options["tmpfs"]) or None,
         volumes_from=options["volumes_from"] or None,
+        volume_driver=options["volume_driver"] or "",
         port_bindings=published or None,
         publish_all_ports=options["publish_all"],
-        network_mode=_network_name(options["network"]),
+        network_mode=mode,
+        links=options["link"] or None,
         auto_remove=options["rm"],
         restart_policy=values.restart(options["restart"]) if options["restart"] else None,
         log_config=logging,
@@ -208,23 +222,12 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
     )
 
 
-def _network_name(text: str | None) -> str:
-    """``--network web`` or ``--network name=web,alias=a``."""
-    if text and "=" in text:
-        return dict(part.partition("=")[::2] for part in text.split(",")).get("name", "")
-    return text or ""
-
-
-def _networking(options: dict[str, Any]) -> NetworkingConfig | None:
-    aliases = list(options["network_alias"])
-    text = options["network"] or ""
-    if "=" in text:
-        aliases += [value for name, _, value in (part.partition("=") for part in text.split(",")) if name == "alias"]
-    name = _network_name(text)
-    if not aliases and not options["mac_address"]:
+def _mounts(texts: tuple[str, ...]) -> tuple[MountRequest, ...] | None:
+    if not texts:
         return None
-    endpoint = EndpointConfig(aliases=tuple(aliases) or None, mac_address=options["mac_address"])
-    return NetworkingConfig(endpoints_config={name or "default": endpoint})
+    from labdock.commands.mount_option import mount
+
+    return tuple(map(mount, texts))
 
 
 def _healthcheck(options: dict[str, Any]) -> HealthcheckConfig | None:

@@ -19,14 +19,13 @@ import msgspec
 from labdock.engine import creation, linking, sharing
 from labdock.engine.devices import bind_devices
 from labdock.engine.ledger import Ledger
-from labdock.engine.mounts import DOCKER_SOCKETS
 from labdock.engine.placing import Places, Ports, keep
 from labdock.engine.processes import list_processes
-from labdock.engine.records import ContainerRecord, MountPoint
+from labdock.engine.records import ContainerRecord
 from labdock.engine.rlimits import bound_rlimits, bound_score
 from labdock.engine.security import parse_security
+from labdock.engine.sources import Sources
 from labdock.engine.volumes import Volumes
-from labdock.errors import InvalidRequest
 from labdock.network import Endpoint, names
 from labdock.network.networks import Networks
 from labdock.runtime import Bundle, users
@@ -64,6 +63,7 @@ class Stage:
         self._snapshotter = snapshotter
         self._networks = networks
         self._volumes = volumes
+        self.sources = Sources(paths, volumes)
         self._ledger = ledger
         self.places = Places(networks, ledger)
         self.execs_of: Callable[[str], list[str]] = lambda container: []
@@ -90,34 +90,56 @@ class Stage:
     # -- checks before anything is made -------------------------------------------------------------
 
     def check(self, record: ContainerRecord) -> None:
-        """Refuse a bind source that must exist and does not."""
-        for mount in record.mounts:
-            if mount.type == "bind" and mount.mode == "must-exist" and not os.path.lexists(mount.source):
-                raise InvalidRequest(
-                    f'invalid mount config for type "bind": bind source path does not exist: {mount.source}',
-                    hint="-v makes a missing folder, --mount does not",
-                )
+        """Refuse mounts that can't be made."""
+        self.sources.check(record)
 
     # -- set up -------------------------------------------------------------------------------------
+
+    async def populate(self, record: ContainerRecord) -> None:
+        """Make the volumes of a container that is being created, and fill those that are empty from its image."""
+        wanted = [mount for mount in record.mounts if mount.type == "volume"]
+        for mount in wanted:
+            await self._volumes.ensure(mount)
+        if not any(mount.copy for mount in wanted):
+            return
+        image = await asyncio.to_thread(self._open_image, record.id)
+        try:
+            for mount in wanted:
+                if mount.copy:
+                    place = await self._volumes.acquire(mount.volume, record.id)
+                    await self._volumes.fill(mount, place, Path(f"/proc/self/fd/{image}"))
+        finally:
+            os.close(image)
+            await self._volumes.release(record.id)
+
+    def _open_image(self, container: str) -> int:
+        """A folder fd of what *container* stands on. Blocks."""
+        key, point = f"filling-{container}", self.rootfs(container)
+        parent = self._snapshotter.stat(container).parent
+        assert parent is not None
+        # A look, because it has no upper layer: one that has is written to the disk when it goes (ovl_sync_fs).
+        wanted = self._snapshotter.view(key, parent)
+        point.mkdir(exist_ok=True)
+        try:
+            return mounting.open_mounted(wanted, point)
+        finally:
+            point.rmdir()
+            self._snapshotter.remove(key)
 
     async def set_up(self, record: ContainerRecord) -> tuple[Bundle, tuple[Endpoint, ...], Ports]:
         """Make everything the container needs; the caller tears down when this or a later step fails."""
         network = asyncio.create_task(self._set_up_network(record))
         try:
             rootfs = self.mount_root(record.id)
-            for mount in record.mounts:
-                if mount.type == "volume":
-                    self._volumes.ensure(mount.volume)
-                    if mount.copy:
-                        await self._volumes.fill(mount.volume, rootfs, mount.target)
             user = users.resolve(rootfs, record.config.user or "", record.host.group_add or ())
+            mounts = await self.sources.prepare(record, rootfs, user.uid, user.gid)
         except BaseException:
             network.cancel()
             await asyncio.wait([network])
             raise
         netns, endpoints, ports = await network
         files = self._write_files(record, endpoints)
-        spec = build_spec(self._request(record, rootfs, user, netns, files))
+        spec = build_spec(self._request(record, rootfs, user, netns, files, mounts))
         folder = self.bundle_folder(record.id)
         folder.mkdir(exist_ok=True)
         log = None if record.host.log_config and record.host.log_config.type == "none" else self._log(record.id)
@@ -148,13 +170,13 @@ class Stage:
 
     def _write_files(self, record: ContainerRecord, endpoints: tuple[Endpoint, ...]) -> dict[str, str]:
         """/etc/hosts, hostname and resolv.conf, on disk in the container's folder: target → source."""
+        folder = self._containers / record.id
+        folder.mkdir(exist_ok=True)
         owner = self.places.owner_of(record)
         if owner is not record:
             # With the namespace of another container come its names.
             folder = self._containers / owner.id
             return {f"/etc/{name}": str(folder / name) for name in ("hostname", "hosts", "resolv.conf")}
-        folder = self._containers / record.id
-        folder.mkdir(exist_ok=True)
         host = record.host
         hostname = record.config.hostname or record.id[:12]
         addresses = tuple(ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6))
@@ -187,9 +209,9 @@ class Stage:
         user: users.User,
         netns: str | None,
         files: dict[str, str],
+        mounts: tuple[SpecMount, ...],
     ) -> SpecRequest:
         host, config, machine = record.host, record.config, self._machine
-        mounts = tuple(self._spec_mount(mount) for mount in record.mounts if mount.type != "tmpfs")
         security = parse_security(host)
         seccomp = security.seccomp if machine.seccomp or security.seccomp != "default" else "unconfined"
         spaces = sharing.find_namespaces(record, self._ledger.get, self._shm)
@@ -218,6 +240,7 @@ class Stage:
             masked=() if security.open_paths else host.masked_paths,
             readonly=() if security.open_paths else host.readonly_paths,
             mounts=(*bind_devices(host), *mounts),
+            propagation=self.sources.propagation(record),
             files=files,
             tmpfs={m.target: ",".join(m.options) for m in record.mounts if m.type == "tmpfs"},
             shm_size=spaces.shm_size,
@@ -237,25 +260,6 @@ class Stage:
 
     def _short(self, record: ContainerRecord) -> str:
         return self.places.owner_of(record).id[:12]
-
-    def _spec_mount(self, mount: MountPoint) -> SpecMount:
-        source = str(self._volumes.data(mount.volume)) if mount.type == "volume" else self._bind_source(mount)
-        access = "ro" if mount.read_only else "rw"
-        return SpecMount(mount.target, source, "bind", ("rbind", access, *(mount.options or ("rprivate",))))
-
-    def _bind_source(self, mount: MountPoint) -> str:
-        if mount.source in DOCKER_SOCKETS or mount.source == str(self._paths.socket):
-            return str(self._paths.socket)
-        if mount.mode != "must-exist" and not os.path.lexists(mount.source):
-            # Docker makes a missing folder for -v.
-            try:
-                os.makedirs(mount.source)
-            except OSError as error:
-                raise InvalidRequest(
-                    f"error while creating mount source path '{mount.source}': {error.strerror}",
-                    hint="make the folder yourself, or choose one you may write to",
-                ) from error
-        return mount.source
 
     # -- facts ----------------------------------------------------------------------------------------
 
@@ -298,9 +302,11 @@ class Stage:
             unmount_root(self.rootfs(container))
             sharing.drop_shm(self._shm(container))
             shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
+            self.sources.unpin(container)
 
         # quirk: an overlay that goes writes out all of the file system it lies on (ovl_sync_fs): seconds, at times.
         await asyncio.to_thread(take_away)
+        await self._volumes.release(container)
 
     async def restore(self, alive: list[str]) -> None:
         """After an engine restart: what *alive* containers hold is kept, the rest is taken away."""
@@ -310,6 +316,7 @@ class Stage:
             for name in os.listdir(folder):
                 if name not in keep:
                     await self.tear_down_id(name)
+        await self._volumes.restore(alive)
 
     async def forget(self, container: str) -> None:
         """Remove the container's folder on disk: its log and files."""

@@ -58,6 +58,7 @@ class SpecRequest:
     - ``cgroup_mount``: mount /sys/fs/cgroup (False where the sandbox has no cgroup file system).
     - ``oom_score_adj`` None leaves it alone; lowering it needs a privilege that a sandbox does not have.
     - ``all_capabilities``: what "all" means here (privileged, ``--cap-add ALL``).
+    - ``propagation``: of the container's root ("rslave", …), so that binds in it see later mounts; "" is private.
     - Sizes in bytes; ``console_size`` is (rows, columns); ``machine`` and ``kernel`` as in uname(2).
     - ``shm_size`` 0: nothing is mounted at /dev/shm.
     """
@@ -101,4 +102,5 @@ class SpecRequest:
     init: str | None = None
     oom_score_adj: int | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    propagation: str = ""
     single_id: bool = False
