@@ -8,7 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labdock.api.call import Handler, Version
-from labdock.api.handlers import builds, containers, images, networks, registries, registry, streams, system, volumes
+from labdock.api.handlers import (
+    builds,
+    containers,
+    contract,
+    images,
+    networks,
+    refusals,
+    registries,
+    registry,
+    streams,
+    system,
+    volumes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +94,11 @@ _SERVED = (
     Row("POST", "/volumes/prune", volumes.prune, (1, 25)),
     Row("GET", "/volumes/{name}", volumes.inspect),
     Row("DELETE", "/volumes/{name}", volumes.remove),
-    Row("GET", "/plugins", system.list_plugins, (1, 25)),
-    Row("GET", "/plugins/{name...}/json", system.inspect_plugin, (1, 25)),
+    Row("GET", "/plugins", refusals.list_plugins, (1, 25)),
 )
 
 _EXTRAS = (
+    Row("GET", "/labdock/api", contract.show),
     Row("POST", "/labdock/build", builds.build_parts),
     Row("GET", "/labdock/build/exports/{token}", builds.export),
     Row("GET", "/labdock/containers/{id}/explain", system.explain),
@@ -101,25 +113,26 @@ _EXTRAS = (
 
 _UNSERVED = (
     "POST /commit",
-    "POST /session",
-    "POST /grpc",
     "POST /build/cancel",
     "GET /containers/{id}/export",
     "GET /containers/{id}/attach/ws",
     "GET /containers/{id}/archive",
     "HEAD /containers/{id}/archive",
     "PUT /containers/{id}/archive",
-    "PUT /volumes/{name}",
-    "GET /plugins/privileges",
-    "POST /plugins/pull",
-    "POST /plugins/create",
-    "DELETE /plugins/{name...}",
-    "POST /plugins/{name...}/enable",
-    "POST /plugins/{name...}/disable",
-    "POST /plugins/{name...}/upgrade",
-    "POST /plugins/{name...}/push",
-    "POST /plugins/{name...}/set",
 )
+
+#: Managed plugins: there are none, and none can be installed.
+_PLUGINS = (
+    *(Row(method, "/plugins/{name...}" + end, refusals.no_such_plugin, (1, 25)) for method, end in (
+        ("GET", "/json"), ("DELETE", ""), ("POST", "/enable"), ("POST", "/disable"), ("POST", "/upgrade"),
+        ("POST", "/push"), ("POST", "/set"),
+    )),
+    *(Row(method, path, refusals.plugins, (1, 25)) for method, path in (
+        ("GET", "/plugins/privileges"), ("POST", "/plugins/pull"), ("POST", "/plugins/create"),
+    )),
+)  # fmt: skip
+
+_BUILDKIT = (Row("POST", "/session", refusals.buildkit), Row("POST", "/grpc", refusals.buildkit))
 
 #: An engine without a swarm answers these by 503, and clients count on that (`POST /swarm/leave` in clean-ups).
 _SWARM = (
@@ -153,6 +166,8 @@ _SWARM = (
     "GET /configs/{id}",
     "DELETE /configs/{id}",
     "POST /configs/{id}/update",
+    # Only a swarm's cluster volumes can be updated.
+    "PUT /volumes/{name}",
 )
 
 
@@ -164,4 +179,11 @@ def _rows(lines: tuple[str, ...], handler: Handler | None) -> tuple[Row, ...]:
     return tuple(found)
 
 
-ROWS: tuple[Row, ...] = (*_SERVED, *_EXTRAS, *_rows(_UNSERVED, None), *_rows(_SWARM, system.swarm))
+ROWS: tuple[Row, ...] = (
+    *_SERVED,
+    *_EXTRAS,
+    *_PLUGINS,
+    *_BUILDKIT,
+    *_rows(_UNSERVED, None),
+    *_rows(_SWARM, refusals.swarm),
+)
