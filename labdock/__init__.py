@@ -1,9 +1,44 @@
 """labdock: a Docker engine that you pip install.
 
 Importing this package is cheap: it loads none of its rooms. See ARCHITECTURE.md for what they are.
+
+::
+
+    import labdock
+
+    with labdock.connect() as client:                      # or: async with labdock.aconnect() as client
+        print(client.containers.run("busybox", "echo hello").text)
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labdock.client import Client
+    from labdock.client.aio import AsyncClient
+
 __version__ = "0.1.0"
+__all__ = ["aconnect", "connect", "load_ipython_extension", "unload_ipython_extension"]
+
+
+def connect(environment: Mapping[str, str] | None = None, *, start: bool = True) -> Client:
+    """A client for this user's engine, which is started at the first call (unless not *start*).
+
+    LABDOCK_HOST or DOCKER_HOST (``unix://…``) name another engine. Raises Unsupported for other addresses; the
+    client's calls raise :mod:`labdock.errors`, EngineUnreachable when nobody answers.
+    """
+    from labdock import client
+
+    return client.connect(environment, start=start)
+
+
+def aconnect(environment: Mapping[str, str] | None = None, *, start: bool = True) -> AsyncClient:
+    """As :func:`connect`, for asyncio: every call is awaited, every stream is iterated with ``async for``."""
+    from labdock import client
+
+    return client.aconnect(environment, start=start)
 
 
 def load_ipython_extension(shell: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from labdock.api.spelling import respell
 from labdock.errors import InvalidRequest
 
 #: The largest JSON body taken, in bytes. A create request with every option and long environments is far below.
@@ -17,7 +18,7 @@ LARGEST = 4 << 20
 PIECE = 256 << 10
 
 _AT = re.compile(r" - at `\$?\.?(.*)`\Z")
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class TooLarge(InvalidRequest):
@@ -57,9 +58,9 @@ async def read_object(request: web.Request) -> dict[str, Any]:
 
 
 def convert(sent: dict[str, Any], kind: type[T]) -> T:
-    """*sent* as a *kind*; InvalidRequest names the field that does not fit."""
+    """*sent* as a *kind*, its names in any case; InvalidRequest names the field that does not fit."""
     try:
-        return msgspec.convert(sent, kind)
+        return msgspec.convert(respell(sent, kind), kind)
     except msgspec.ValidationError as error:
         text = str(error)
         match = _AT.search(text)

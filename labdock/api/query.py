@@ -19,7 +19,8 @@ _FALSE = frozenset({"", "0", "no", "false", "none"})
 
 
 class Query:
-    """A request's parameters. *source* is the decoded query string (the first of repeated names wins)."""
+    """A request's parameters. *source* is the decoded query string (the first of repeated names wins, but in
+    :meth:`texts`)."""
 
     __slots__ = ("_source",)
 
@@ -31,6 +32,17 @@ class Query:
 
     def text(self, name: str, default: str = "") -> str:
         return self._source.get(name, default)
+
+    def texts(self, name: str) -> list[str]:
+        """Every value of a parameter that may be repeated."""
+        repeated = getattr(self._source, "getall", None)
+        if repeated is not None:
+            return list(repeated(name, ()))
+        return [self._source[name]] if name in self._source else []
+
+    def items(self) -> list[tuple[str, str]]:
+        """Each parameter once, with its first value."""
+        return [(name, self._source[name]) for name in dict.fromkeys(self._source)]
 
     def optional(self, name: str) -> str | None:
         """The parameter's text; None when absent or empty."""

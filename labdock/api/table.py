@@ -88,6 +88,7 @@ _SERVED = (
 _EXTRAS = (
     Row("POST", "/labdock/build", builds.build_parts),
     Row("GET", "/labdock/build/exports/{token}", builds.export),
+    Row("GET", "/labdock/containers/{id}/explain", system.explain),
     Row("GET", "/labdock/doctor", system.doctor),
     Row("POST", "/labdock/exec/{id}/kill", system.kill_exec),
     Row("POST", "/labdock/images/bootstrap", system.bootstrap),

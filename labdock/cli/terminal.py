@@ -92,7 +92,7 @@ class Terminal:
     def converse(
         self, attached: Attached, target: Target, *, stdin: bool, tty: bool, proxy_signals: bool = True
     ) -> None:
-        from labdock.commands.conversation import Input, converse
+        from labdock.client.conversation import Input, converse
 
         source = Input(descriptor=STDIN) if stdin else None
         raw = tty and stdin and os.isatty(STDIN)

@@ -7,8 +7,11 @@
     client = connect()                      # starts the engine at first use
     for container in client.containers.list():
         print(container.name, container.status)
+    print(client.containers.run("busybox", "echo hello").text)
+    image = client.images.build(dockerfile="FROM busybox", names=["app"])
 
-Every call raises :mod:`labdock.errors`: EngineUnreachable when nobody answers, else what the engine said.
+``labdock.connect`` and, for asyncio, ``labdock.aconnect`` are the same functions. Every call raises
+:mod:`labdock.errors`: EngineUnreachable when nobody answers, else what the engine said.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from labdock.client.caller import Caller
 from labdock.client.transport import Transport, UnixTransport
 
 if TYPE_CHECKING:
+    from labdock.client.aio import AsyncClient
     from labdock.client.builds import Builds
     from labdock.client.containers import Containers, Execs
     from labdock.client.images import Images
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from labdock.client.registries import Registries
     from labdock.client.system import Networks, System, Volumes
 
-__all__ = ["Client", "Transport", "UnixTransport", "connect"]
+__all__ = ["Client", "Transport", "UnixTransport", "aconnect", "connect"]
 
 
 class Client:
@@ -59,7 +63,15 @@ class Client:
     def containers(self) -> Containers:
         from labdock.client.containers import Containers
 
-        return Containers(self._caller)
+        return Containers(self._caller, self._pull)
+
+    def _pull(self, image: str, platform: str | None) -> None:
+        """Pull quietly, to the end."""
+        from labdock.client.names import parse
+
+        name = parse(image)
+        for _ in self.images.pull(name.repository, name.wanted, platform=platform):
+            pass
 
     @cached_property
     def execs(self) -> Execs:
@@ -115,7 +127,19 @@ class Client:
         self.close()
 
 
-def connect(environment: Mapping[str, str] | None = None, *, start: bool = True) -> Client:
+def aconnect(environment: Mapping[str, str] | None = None, *, start: bool = True) -> AsyncClient:
+    """As :func:`connect`, for ``await`` and ``async for``: ``async with aconnect() as client: …``."""
+    from labdock.client.aio import AsyncClient
+
+    return AsyncClient(lambda transport: connect(environment, start=start, transport=transport))
+
+
+def connect(
+    environment: Mapping[str, str] | None = None,
+    *,
+    start: bool = True,
+    transport: type[UnixTransport] = UnixTransport,
+) -> Client:
     """The client for this user's engine, or for the one LABDOCK_HOST or DOCKER_HOST names.
 
     Nothing is sent yet. With *start*, labdock's own engine is started when the first call finds nobody;
@@ -129,4 +153,4 @@ def connect(environment: Mapping[str, str] | None = None, *, start: bool = True)
     def begin() -> None:
         engine.start(environment)
 
-    return Client(UnixTransport(socket, begin if own and start else None), known)
+    return Client(transport(socket, begin if own and start else None), known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,22 @@ from labdock.client.caller import Caller, lines, path
 from labdock.client.images import TAR, Headers
 from labdock.client.parcels import MEDIA_TYPE, Part, encode_parts
 from labdock.client.progress import build_events
-from labdock.schema.build import AnyBuildEvent
+from labdock.errors import EngineUnreachable, LabdockError
+from labdock.schema.build import AnyBuildEvent, BuildDone, BuildFailed
 
 if TYPE_CHECKING:
     from labdock.client.keyring import Keyring
+
+
+class BuildError(LabdockError):
+    """A build that failed; ``failed`` is its last event, which says where."""
+
+    exit_code = 1
+
+    def __init__(self, failed: BuildFailed) -> None:
+        super().__init__(failed.message, hint=failed.hint)
+        self.failed = failed
+
 
 PARCEL = (("Content-Type", MEDIA_TYPE),)
 
@@ -147,3 +159,23 @@ class Builds:
         query = {"all": all, "keep-storage": keep or None, "filters": filters}
         found = self._caller.fetch("/build/prune", query, method="POST")
         return tuple(found.get("CachesDeleted") or ()), int(found.get("SpaceReclaimed") or 0)
+
+
+def finish(events: Iterable[AnyBuildEvent | None], on_event: Callable[[AnyBuildEvent], None] | None = None) -> str:
+    """The id of the image that *events* end with. Raises BuildError, EngineUnreachable when they end without."""
+    image = ""
+    for event in events:
+        if event is None:
+            continue
+        if on_event is not None:
+            on_event(event)
+        if isinstance(event, BuildFailed):
+            raise BuildError(event)
+        if isinstance(event, BuildDone):
+            image = event.image
+    if not image:
+        raise EngineUnreachable(
+            "the build's stream ended without an image or an error",
+            hint="the engine may have been restarted; `labdock engine logs` shows its last words",
+        )
+    return image

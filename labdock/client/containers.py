@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, overload
 
 from labdock.client.caller import Caller, decode, path
 from labdock.client.results import (
@@ -18,6 +19,11 @@ from labdock.client.results import (
 from labdock.client.streams import Attached, Output
 from labdock.client.transport import Answer
 from labdock.schema.container import CreateRequest, ExecConfig
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from labdock.client.programs import Command, Finished, Running, RunOptions
 
 Filters = Mapping[str, list[str]]
 
@@ -43,8 +49,68 @@ class Waiting:
 class Containers:
     """*ref* is a name, an id or an unambiguous beginning of one. NoSuchContainer when there is none."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, pull: Callable[[str, str | None], None] | None = None) -> None:
         self._caller = caller
+        self._pull = pull
+
+    @overload
+    def run(
+        self,
+        image: str,
+        command: Command | None = None,
+        *,
+        detach: Literal[False] = False,
+        check: bool = True,
+        keep: bool = False,
+        input: bytes | str = b"",
+        pull: str = "missing",
+        **options: Unpack[RunOptions],
+    ) -> Finished: ...
+    @overload
+    def run(
+        self,
+        image: str,
+        command: Command | None = None,
+        *,
+        detach: Literal[True],
+        check: bool = True,
+        keep: bool = False,
+        input: bytes | str = b"",
+        pull: str = "missing",
+        **options: Unpack[RunOptions],
+    ) -> Running: ...
+    def run(
+        self,
+        image: str,
+        command: Command | None = None,
+        *,
+        detach: bool = False,
+        check: bool = True,
+        keep: bool = False,
+        input: bytes | str = b"",
+        pull: str = "missing",
+        **options: Unpack[RunOptions],
+    ) -> Finished | Running:
+        """Run a program in a new container: to its end, or (*detach*) as a :class:`~labdock.client.programs.Running`.
+
+        In the foreground the container is removed at the end unless *keep*; an interrupt stops and removes it. An
+        image that is not here is pulled (*pull*: missing, always, never). *options* are
+        :class:`~labdock.client.programs.RunOptions`. Raises ProgramFailed for another exit code than 0 when *check*,
+        NoSuchImage, Conflict (the name is taken), InvalidRequest.
+        """
+        from labdock.client import running
+
+        start = running.Start(self, Execs(self._caller), self._pull, image, command, options, pull)
+        if detach:
+            return start.detached(input)
+        return start.foreground(input.encode() if isinstance(input, str) else input, check=check, keep=keep)
+
+    def get(self, ref: str) -> Running:
+        """An existing container to work with. Raises NoSuchContainer."""
+        from labdock.client.programs import Running
+
+        found = self.inspect(ref)
+        return Running(self, Execs(self._caller), found.id, found.name.lstrip("/"))
 
     def create(self, request: CreateRequest, *, name: str | None = None, platform: str | None = None) -> Created:
         """Raises NoSuchImage, Conflict (the name is taken), InvalidRequest."""

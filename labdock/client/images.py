@@ -6,7 +6,8 @@ HelperFailed when a helper can't be asked), ``Auth()`` asks as nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labdock.client.caller import Caller, lines, path
@@ -16,6 +17,7 @@ from labdock.client.results import Image, ImageSummary, Layer, Result, Wire, res
 if TYPE_CHECKING:
     from labdock.client.credentials import Auth
     from labdock.client.keyring import Keyring
+    from labdock.schema.build import AnyBuildEvent
 
 Headers = tuple[tuple[str, str], ...]
 Filters = Mapping[str, list[str]]
@@ -45,6 +47,48 @@ class Images:
 
     def history(self, ref: str) -> Sequence[Layer]:
         return [result(Layer, wire) for wire in self._caller.fetch(f"/images/{quoted(ref)}/history")]
+
+    def build(
+        self,
+        context: str | Path | None = None,
+        *,
+        dockerfile: str | None = None,
+        names: Sequence[str] = (),
+        build_args: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+        target: str | None = None,
+        no_cache: bool = False,
+        pull: bool = False,
+        network: str | None = None,
+        platform: str | None = None,
+        on_event: Callable[[AnyBuildEvent], None] | None = None,
+    ) -> Image:
+        """Build an image from the folder *context* and its Dockerfile, or from *dockerfile*, the text of one.
+
+        *on_event* hears every event (:mod:`labdock.schema.build`) as it happens; ``builds.build`` is the iterator
+        below this. Raises BuildError (its ``failed`` says where), DockerfileError, InvalidRequest.
+        """
+        from labdock.client import context as contexts
+        from labdock.client.builds import Builds, finish
+        from labdock.errors import InvalidRequest
+
+        if context is None and dockerfile is None:
+            raise InvalidRequest("build what?", hint='build(".") or build(dockerfile="FROM busybox")')
+        text = None if dockerfile is None else dockerfile.encode()
+        made = contexts.from_text(text or b"") if context is None else contexts.from_folder(Path(context), text=text)
+        events = Builds(self._caller, self._keyring).build(
+            iter(made),
+            dockerfile=made.dockerfile,
+            names=tuple(names),
+            build_args=build_args,
+            labels=labels,
+            target=target,
+            no_cache=no_cache,
+            pull=pull,
+            network=network,
+            platform=platform,
+        )
+        return self.inspect(finish(events, on_event))
 
     def tag(self, ref: str, repository: str, tag: str | None = None) -> None:
         self._caller.did(f"/images/{quoted(ref)}/tag", {"repo": repository, "tag": tag})

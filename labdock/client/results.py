@@ -15,6 +15,33 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 
     raw: Wire = {}
 
+    def __repr__(self) -> str:
+        """The members that say something; ``raw`` has everything."""
+        shown = (f"{name}={value!r}" for name, value in self._members())
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _members(self) -> list[tuple[str, Any]]:
+        values = [(name, getattr(self, name)) for name in self.__struct_fields__ if name != "raw"]
+        return [(name, value) for name, value in values if value not in ("", 0, (), {}, None, False)]
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Plain text and HTML, as notebooks want it."""
+        from labdock.client.pictures import picture
+
+        rows = [(name.replace("_", " "), _words(value)) for name, value in self._members()]
+        return {"text/plain": repr(self), "text/html": picture(type(self).__name__, rows)}
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={inner}" for name, inner in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, msgspec.Struct):
+        members = msgspec.structs.asdict(value).items()
+        return ", ".join(f"{name}={inner}" for name, inner in members if inner not in ("", 0, None, False))
+    return str(value)
+
 
 def result(kind: type[T], wire: Wire) -> T:
     """*wire* as a *kind*. Members of a wrong type raise msgspec.ValidationError naming the member."""

@@ -39,6 +39,11 @@ class System:
         found: Wire = self._caller.fetch("/labdock/doctor")
         return found
 
+    def explain(self, ref: str) -> Wire:
+        """What the engine did to make a container (an endpoint of labdock's own; NotFound from other engines)."""
+        found: Wire = self._caller.fetch("/labdock/containers" + path(ref, "explain"))
+        return found
+
     def events(
         self, *, since: str | None = None, until: str | None = None, filters: Filters | None = None
     ) -> Iterator[Event]:

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from labdock.commands import units
 from labdock.commands.results import Result
-from labdock.errors import LabdockError
 from labdock.schema import build
 from labdock.schema.build import AnyBuildEvent
 
@@ -19,16 +18,6 @@ KEPT_WIDTH = 1_000
 #: What a folded log shows while the build runs; updates carry it each time.
 SHOWN_LIVE = 40
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-
-
-class BuildError(LabdockError):
-    """A build that failed; ``failed`` is its last event. The view has shown where."""
-
-    exit_code = 1
-
-    def __init__(self, failed: build.BuildFailed) -> None:
-        super().__init__(failed.message, hint=failed.hint)
-        self.failed = failed
 
 
 class Place(Protocol):

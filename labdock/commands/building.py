@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from labdock.client.builds import BuildError
 from labdock.commands import values
 from labdock.commands.build_inputs import Delivery, read_extras
 from labdock.commands.build_outputs import deliver, read_deliveries
-from labdock.commands.build_view import BuildError, BuildView, CheckReport
+from labdock.commands.build_view import BuildView, CheckReport
 from labdock.commands.builders import remember_failure
 from labdock.commands.cards import ImageCard
 from labdock.commands.cell_context import takes_files

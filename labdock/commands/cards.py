@@ -16,6 +16,7 @@ class ContainerCard(Result):
 
     def __init__(self, container: Container) -> None:
         self.container = container
+        self.live = "container", {"id": container.id}
 
     @property
     def id(self) -> str:
@@ -55,6 +56,7 @@ class ImageCard(Result):
 
     def __init__(self, image: Image, names: tuple[str, ...] = ()) -> None:
         self.image = image
+        self.live = "image", {"id": image.id}
         self.names = names or image.repo_tags
 
     @property

@@ -63,7 +63,7 @@ def images(
     columns = COLUMNS[:2] + ((("DIGEST", "Digest"),) if digests else ()) + COLUMNS[2:]
     if quiet and not form:
         return Text("\n".join(dict.fromkeys(row["ID"] for row in rows)))
-    return render(found, rows, columns, form=form, cell=_cell, empty="no images")
+    return render(found, rows, columns, form=form, cell=_cell, empty="no images", kind="images")
 
 
 def _cell(field: str, row: Row) -> str | None:

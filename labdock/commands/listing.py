@@ -58,7 +58,16 @@ def ps(
     rows = [container_row(container, whole=no_trunc) for container in found]
     columns = PS_COLUMNS + ((("SIZE", "Size"),) if size else ())
     empty = "no containers" if all_ else "no running containers"
-    return render(found, rows, columns, form=form, quiet="ID" if quiet else None, cell=container_cell, empty=empty)
+    return render(
+        found,
+        rows,
+        columns,
+        form=form,
+        quiet="ID" if quiet else None,
+        cell=container_cell,
+        empty=empty,
+        kind="containers",
+    )
 
 
 def container_row(container: ContainerSummary, *, whole: bool) -> dict[str, Any]:

@@ -38,4 +38,4 @@ def listing(face: Face, /, conditions: tuple[str, ...], form: str | None, no_tru
         }
         for network in found
     ]
-    return render(found, rows, COLUMNS, form=form, quiet="ID" if quiet else None, empty="no networks")
+    return render(found, rows, COLUMNS, form=form, quiet="ID" if quiet else None, empty="no networks", kind="networks")

@@ -15,6 +15,8 @@ class Result:
     """Base: ``str()`` is what a terminal prints, ``_repr_html_`` what a notebook shows."""
 
     exit_code = 0
+    #: What the lab extension shows as a live card: its kind, and ids to ask the engine for. Nothing secret.
+    live: tuple[str, dict[str, Any]] | None = None
 
     def __repr__(self) -> str:
         return str(self)
@@ -25,10 +27,19 @@ class Result:
         text = str(self)
         return html.preformatted(text) if text else None
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Always plain text; HTML beside it, which a reader without scripts or trust shows as well."""
-        shown = self._repr_html_()
-        return {"text/plain": str(self)} | ({"text/html": shown} if shown else {})
+        found: dict[str, Any] = {"text/plain": str(self)}
+        if shown := self._repr_html_():
+            found["text/html"] = shown
+        if self.live is not None:
+            found[live_type(self.live[0])] = self.live[1]
+        return found
+
+
+def live_type(kind: str) -> str:
+    """The media type of a live card."""
+    return f"application/vnd.labdock.{kind}.v1+json"
 
 
 class Text(Result):
@@ -62,8 +73,11 @@ class Records(Result, Generic[T], Sequence[T]):
         *,
         cell: Callable[[str, Row], str | None] | None = None,
         empty: str = "nothing here",
+        kind: str = "",
     ) -> None:
         self.items = tuple(items)
+        if kind:
+            self.live = kind, {"ids": [getattr(item, "id", None) or getattr(item, "name", "") for item in self.items]}
         self.rows = tuple(rows)
         self.columns = tuple(columns)
         self._cell = cell
@@ -128,12 +142,13 @@ def render(
     quiet: str | None = None,
     cell: Callable[[str, Row], str | None] | None = None,
     empty: str = "nothing here",
+    kind: str = "",
 ) -> Result:
     """*items* as a table, by a ``--format`` template, as JSON lines, or (``quiet``) only that field."""
     if quiet is not None and not form:
         return Text("\n".join(str(row[quiet]) for row in rows))
     if not form or form == "table":
-        return Records(items, rows, columns, cell=cell, empty=empty)
+        return Records(items, rows, columns, cell=cell, empty=empty, kind=kind)
     from labdock.commands.template import Template
 
     if form == "json":

@@ -18,7 +18,7 @@ TRUE, FALSE = ("true", "1", "t"), ("false", "0", "f")
 
 
 class Command(click.Command):
-    """A command with Docker's habit of ``--flag=false`` beside ``--flag``."""
+    """A command with Docker's habit of ``--flag=false`` beside ``--flag``; ``--json`` is ``--format json``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self._plain_flags(args))
@@ -32,6 +32,9 @@ class Command(click.Command):
             arg = rest.pop(0)
             if arg == "--" or (not arg.startswith("-") and not self.allow_interspersed_args):
                 return [*plain, arg, *rest]
+            if arg == "--json" and "--format" in options and arg not in options:
+                plain += ["--format", "json"]
+                continue
             name, given, value = arg.partition("=")
             option = options.get(name)
             if option is not None and option.is_flag and given:
@@ -182,6 +185,7 @@ ROOT = {
     "doctor": ("engine:doctor", "Say what this machine allows, and what would lift each limit"),
     "engine": ("tree:engine", "Manage the engine"),
     "events": SYSTEM["events"],
+    "explain": ("explanation:explain", "Draw what the engine did to make a container"),
     "history": IMAGE["history"],
     "image": ("tree:image", "Manage images"),
     "images": IMAGE["ls"],

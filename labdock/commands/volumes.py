@@ -38,7 +38,7 @@ def listing(face: Face, /, conditions: tuple[str, ...], form: str | None, quiet:
         }
         for volume in found
     ]
-    return render(found, rows, COLUMNS, form=form, quiet="Name" if quiet else None, empty="no volumes")
+    return render(found, rows, COLUMNS, form=form, quiet="Name" if quiet else None, empty="no volumes", kind="volumes")
 
 
 @command("create")

@@ -113,6 +113,13 @@ class Publisher:
         gone = [port for port in self._ports if port.published.owner == owner]
         await self._drop(gone)
 
+    async def retarget(self, owner: str, ip: str) -> None:
+        """New connections to what *owner* published reach *ip*; those that exist go on to where they went."""
+        for port in self._ports:
+            if port.published.owner == owner:
+                held = port.published
+                port.published = Published(owner, held.host, Address(ip, held.target.port, held.target.proto))
+
     async def published(self) -> tuple[Published, ...]:
         return tuple(port.published for port in self._ports)
 
@@ -127,6 +134,7 @@ class Publisher:
             "publish": self._serve_publish,
             "unpublish": self._serve_unpublish,
             "published": self._serve_published,
+            "retarget": self._serve_retarget,
             "host": _serve_host,
         }
 
@@ -136,6 +144,10 @@ class Publisher:
 
     async def _serve_unpublish(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
         await self.unpublish(str(params["owner"]))
+        return None, ()
+
+    async def _serve_retarget(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
+        await self.retarget(str(params["owner"]), str(params["ip"]))
         return None, ()
 
     async def _serve_published(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
@@ -393,6 +405,9 @@ class ChannelOutside:
 
     async def unpublish(self, owner: str) -> None:
         await self._channel.call("unpublish", {"owner": owner}, seconds=30)
+
+    async def retarget(self, owner: str, ip: str) -> None:
+        await self._channel.call("retarget", {"owner": owner, "ip": ip}, seconds=30)
 
     async def published(self) -> tuple[Published, ...]:
         found: list[Published] = []

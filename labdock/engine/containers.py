@@ -8,7 +8,7 @@ import contextlib
 import signal as signals
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from labdock.engine.output import LogSource
 from labdock.engine.records import ContainerRecord
 from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
-from labdock.engine.supervisor import Supervisor
+from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
 from labdock.images.image import Image
@@ -40,6 +40,8 @@ from labdock.store.snapshots import Snapshotter
 Wire = dict[str, Any]
 Condition = Literal["not-running", "next-exit", "removed"]
 STOP_TIMEOUT = 10
+#: So long after its start, in ns, a container's log is given some time to fill (see output.LogSource).
+FRESH = 100_000_000
 #: How many removed containers' exit codes are kept for a late `/wait`.
 GRAVES = 256
 
@@ -137,12 +139,7 @@ class Containers:
         record = self._ledger.get(ref)
         if record.state.status in ALIVE:
             if not force:
-                state = "paused" if record.state.status == Status.PAUSED else str(record.state.status)
-                raise Conflict(
-                    f"cannot remove container {record.id!r}: container is {state}: "
-                    f"Stop the container before attempting removal or force remove".replace("'", '"'),
-                    hint=f"docker rm -f {record.name}",
-                )
+                raise _still_runs(record)
             await self._supervisor.stop(record.id, 0, signals.SIGKILL)
         await self._remove(record.id, volumes)
 
@@ -152,10 +149,12 @@ class Containers:
     async def _remove(self, container: str, volumes: bool) -> None:
         """Announce first (the record goes, the name is free), clean after, in a task that a restart finishes."""
         live = self._supervisor.live(container)
-        async with live.lock:
+        async with self._settled(live):
             if not self._ledger.has_id(container):
                 return
             record = self._ledger.get(container)
+            if record.state.status in ALIVE:
+                raise _still_runs(record)
             follow(record.state.status, Verb.REMOVE, record.id)
             intent = self._rooms.intents.begin("container.remove", container, volumes=volumes)
             self._ledger.delete(container)
@@ -169,9 +168,27 @@ class Containers:
             session.end()
         self._supervisor.forget(container)
         self._supervisor.emit(record, "destroy")
-        self._supervisor.spawn(self._clean(record, volumes, intent.done), f"cleaning up container {container[:12]}")
+        work = self._clean(record, volumes, intent.done, live.lock)
+        self._supervisor.spawn(work, f"cleaning up container {container[:12]}")
 
-    async def _clean(self, record: ContainerRecord, volumes: bool, done: Any) -> None:
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def _settled(live: Live) -> AsyncIterator[None]:
+        """Nothing happens to the container meanwhile (no ``await`` inside), but that an ended one is cleaned up."""
+        if live.releasing is not None:
+            await live.releasing.wait()
+        if live.releasing is not None:
+            # Still under the lock of who cleans up: nobody else has begun anything.
+            yield
+            return
+        async with live.lock:
+            yield
+
+    async def _clean(self, record: ContainerRecord, volumes: bool, done: Any, lock: asyncio.Lock | None = None) -> None:
+        async with lock or contextlib.nullcontext():
+            await self._clean_up(record, volumes, done)
+
+    async def _clean_up(self, record: ContainerRecord, volumes: bool, done: Any) -> None:
         await self._rooms.driver.delete(record.id)
         await self._rooms.stage.tear_down(record)
         self._discard(record.id)
@@ -194,14 +211,17 @@ class Containers:
 
     async def prune(self, filters: dict[str, builtins.list[str]]) -> Wire:
         """Remove all containers that do not run. Filters: until, label."""
-        gone = []
+        gone, freed = [], 0
         for record in self._ledger:
             if record.state.status not in (Status.CREATED, Status.EXITED, Status.DEAD):
                 continue
             if filtering.has_labels(record.config.labels or {}, filters) and _older(record, filters):
-                await self._remove(record.id, volumes=False)
-                gone.append(record.id)
-        return {"ContainersDeleted": gone or None, "SpaceReclaimed": 0}
+                size = await asyncio.to_thread(self._own_size, record)
+                with contextlib.suppress(Conflict):  # started again meanwhile
+                    await self._remove(record.id, volumes=False)
+                    gone.append(record.id)
+                    freed += size
+        return {"ContainersDeleted": gone or None, "SpaceReclaimed": freed}
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -359,6 +379,12 @@ class Containers:
                 continue
         return record.image_id in ids
 
+    def _own_size(self, record: ContainerRecord) -> int:
+        """Bytes that it wrote itself; 0 when it is being removed meanwhile."""
+        with contextlib.suppress(LabdockError):
+            return self._rooms.snapshotter.usage(record.id).size
+        return 0
+
     def _sizes(self, record: ContainerRecord) -> Wire:
         own = self._rooms.snapshotter.usage(record.id).size
         try:
@@ -389,6 +415,7 @@ class Containers:
             tty=record.tty,
             path=self._rooms.folder / record.id / "log",
             ended=live.ended if record.state.status in ALIVE else None,
+            fresh_until=record.state.started + FRESH,
         )
 
     # -- streams ----------------------------------------------------------------------------------
@@ -428,6 +455,14 @@ class Containers:
 async def _result_of(ended: asyncio.Future[ContainerRecord]) -> WaitResult:
     record = await ended
     return WaitResult(record.state.exit_code)
+
+
+def _still_runs(record: ContainerRecord) -> Conflict:
+    return Conflict(
+        f'cannot remove container "{record.id}": container is {record.state.status}: '
+        "Stop the container before attempting removal or force remove",
+        hint=f"docker rm -f {record.name}",
+    )
 
 
 def _is_anonymous(volume: str) -> bool:

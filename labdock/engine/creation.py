@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from labdock.engine.health import check_healthcheck, merge_healthcheck
 from labdock.engine.mounts import plan_mounts
 from labdock.engine.records import ContainerRecord
 from labdock.errors import InvalidRequest
@@ -86,29 +87,31 @@ def merge_config(request: CreateRequest, image: ImageConfig) -> ContainerConfig:
     fields.update(
         entrypoint=None if entrypoint is None else tuple(_words(entrypoint)),
         cmd=None if cmd is None else tuple(_words(cmd)),
-        env=merge_env(base.env, request.env or ()),
+        env=merge_env(base.env, request.env or (), bare=True),
         user=request.user or base.user,
         working_dir=request.working_dir or base.working_dir,
         labels={**base.labels, **(request.labels or {})},
         exposed_ports={**base.exposed_ports, **(request.exposed_ports or {})} or None,
         volumes={**base.volumes, **(request.volumes or {})} or None,
         stop_signal=request.stop_signal or base.stop_signal or None,
-        healthcheck=request.healthcheck or base.healthcheck,
+        healthcheck=merge_healthcheck(request.healthcheck, base.healthcheck),
         shell=request.shell or base.shell,
     )
+    check_healthcheck(fields["healthcheck"])
     for port in fields["exposed_ports"] or {}:
         parse_port(port)
     return ContainerConfig(**fields)
 
 
-def merge_env(base: tuple[str, ...], over: tuple[str, ...]) -> tuple[str, ...]:
-    """*base* with *over* on top: same names are replaced in place, a bare ``NAME`` removes."""
+def merge_env(base: tuple[str, ...], over: tuple[str, ...], *, bare: bool = False) -> tuple[str, ...]:
+    """*base* with *over* on top: same names are replaced in place, a bare ``NAME`` removes (*bare*: stands for itself,
+    as inspect shows it)."""
     merged: dict[str, str | None] = {}
     for entry in (*base, *over):
         name, equals, _ = entry.partition("=")
         if not name:
             raise InvalidRequest(f"invalid environment variable: {entry!r}", hint="write NAME=VALUE")
-        merged[name] = entry if equals else None
+        merged[name] = entry if equals or bare else None
     return tuple(entry for entry in merged.values() if entry is not None)
 
 

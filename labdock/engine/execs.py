@@ -18,6 +18,7 @@ from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Supervisor, exit_code_of
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchExec
 from labdock.runtime import ExecProcess, ExecRequest, RuntimeDriver
+from labdock.runtime.users import User
 from labdock.schema.container import ExecConfig
 from labdock.schema.ids import new_id
 
@@ -100,7 +101,9 @@ class Execs:
         exec_.ended = asyncio.Event()
         config = exec_.config
         try:
-            request = self._request(record, config, stdin=bool(config.attach_stdin) and not detach, size=size)
+            identity = self._stage.resolve_user(record, config.user or record.config.user or "")
+            stdin = bool(config.attach_stdin) and not detach
+            request = build_request(record, config, identity, stdin=stdin, size=size)
             exec_.process = await self._driver.exec(record.id, request)
         except LabdockError as error:
             exec_.exit_code = exit_code_of(error)
@@ -120,25 +123,10 @@ class Execs:
         await session.bind(exec_.process.streams)
         return session
 
-    def _request(
-        self, record: ContainerRecord, config: ExecConfig, *, stdin: bool, size: tuple[int, int] | None
-    ) -> ExecRequest:
-        identity = self._stage.resolve_user(record, config.user or record.config.user or "")
-        env = merge_env(process_env(record, identity.home), config.env or ())
-        if config.tty and not any(entry.startswith("TERM=") for entry in env):
-            env = (*env, "TERM=xterm")
-        return ExecRequest(
-            args=tuple(config.cmd or ()),
-            env=env,
-            cwd=posixpath.join(record.cwd, config.working_dir or ""),
-            uid=identity.uid,
-            gid=identity.gid,
-            groups=identity.groups,
-            tty=bool(config.tty),
-            stdin=stdin,
-            privileged=bool(config.privileged),
-            size=size or config.console_size,
-        )
+    async def run_check(self, record: ContainerRecord, args: tuple[str, ...]) -> ExecProcess:
+        """Run *args* as the container's own user, beside the execs that clients know of."""
+        identity = self._stage.resolve_user(record, record.config.user or "")
+        return await self._driver.exec(record.id, build_request(record, ExecConfig(cmd=args), identity))
 
     async def _watch(self, exec_: Exec, record: ContainerRecord) -> None:
         assert exec_.process is not None and exec_.ended is not None
@@ -187,3 +175,29 @@ class Execs:
             "DetachKeys": config.detach_keys or "",
             "Pid": exec_.process.pid if exec_.process else 0,
         }
+
+
+def build_request(
+    record: ContainerRecord,
+    config: ExecConfig,
+    identity: User,
+    *,
+    stdin: bool = False,
+    size: tuple[int, int] | None = None,
+) -> ExecRequest:
+    """What the runtime is asked for: *config* over the container's own environment and folder. Pure."""
+    env = merge_env(process_env(record, identity.home), config.env or ())
+    if config.tty and not any(entry.startswith("TERM=") for entry in env):
+        env = (*env, "TERM=xterm")
+    return ExecRequest(
+        args=tuple(config.cmd or ()),
+        env=env,
+        cwd=posixpath.join(record.cwd, config.working_dir or ""),
+        uid=identity.uid,
+        gid=identity.gid,
+        groups=identity.groups,
+        tty=bool(config.tty),
+        stdin=stdin,
+        privileged=bool(config.privileged),
+        size=size or config.console_size,
+    )

@@ -62,7 +62,7 @@ def passes(record: ContainerRecord, filters: Filters) -> bool:
         "expose": lambda v: any(
             p == v or p.split("/")[0] == v for p in (*record.ports, *(record.config.exposed_ports or {}))
         ),
-        "health": lambda v: v == "none",
+        "health": lambda v: v == (record.state.health.status if record.state.health else "none"),
         "is-task": lambda v: v.lower() in ("0", "false"),
     }
     for name, values in filters.items():

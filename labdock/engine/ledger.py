@@ -84,6 +84,11 @@ class Ledger:
             self._unwritten.add(record.id)
             return record
 
+    def remember(self, record: ContainerRecord) -> ContainerRecord:
+        """As put, but in memory only: for what may be lost with the engine. The next put writes it too."""
+        self._by_id[record.id] = record
+        return record
+
     @property
     def behind(self) -> bool:
         """Whether something observed is not on disk yet."""

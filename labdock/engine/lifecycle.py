@@ -43,6 +43,7 @@ TABLE: dict[tuple[Status, Verb], Status] = {
     (Status.RUNNING, Verb.PAUSE): Status.PAUSED,
     (Status.PAUSED, Verb.UNPAUSE): Status.RUNNING,
     (Status.RUNNING, Verb.BACK_OFF): Status.RESTARTING,
+    (Status.PAUSED, Verb.BACK_OFF): Status.RESTARTING,
     (Status.EXITED, Verb.BACK_OFF): Status.RESTARTING,
     (Status.CREATED, Verb.REMOVE): Status.REMOVING,
     (Status.EXITED, Verb.REMOVE): Status.REMOVING,

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from labdock.engine import Engine
 from labdock.engine.builds import Builds
+from labdock.engine.clock import SystemClock
 from labdock.engine.containers import Containers, Rooms
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
 from labdock.engine.fetches import Fetches
+from labdock.engine.health import Health
 from labdock.engine.holdings import ImageHoldings
 from labdock.engine.images import ImageService
 from labdock.engine.ledger import Ledger
@@ -94,6 +96,8 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         controllers=plan.controllers,
     )
     containers = Containers(rooms)
+    execs = Execs(ledger, driver, stage, supervisor)
+    supervisor.watchers.append(Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, SystemClock()))
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
@@ -118,7 +122,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     builds.tend()
     return Engine(
         containers=containers,
-        execs=Execs(ledger, driver, stage, supervisor),
+        execs=execs,
         images=image_service,
         registries=registries,
         builds=builds,

@@ -39,6 +39,23 @@ class EndpointRecord(_Record, frozen=True, kw_only=True):
     mac: str
 
 
+class HealthResult(_Record, frozen=True, kw_only=True):
+    """One run of a health check. ``exit_code`` -1: it could not be run, or took too long."""
+
+    start: int
+    end: int
+    exit_code: int
+    output: str = ""
+
+
+class HealthState(_Record, frozen=True, kw_only=True):
+    """``status``: starting, healthy or unhealthy. ``log``: the last runs, oldest first."""
+
+    status: str
+    streak: int = 0
+    log: tuple[HealthResult, ...] = ()
+
+
 class State(_Record, frozen=True, kw_only=True):
     """The changing part. ``by_user``: it was stopped on purpose, so a restart policy leaves it alone."""
 
@@ -51,6 +68,7 @@ class State(_Record, frozen=True, kw_only=True):
     finished: int = 0
     restarts: int = 0
     by_user: bool = False
+    health: HealthState | None = None
 
 
 class ContainerRecord(_Record, frozen=True, kw_only=True):

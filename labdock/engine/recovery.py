@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 
 from labdock.engine.containers import Containers, Rooms
-from labdock.engine.lifecycle import ALIVE, Status
+from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.records import ContainerRecord
+from labdock.engine.restarts import wants_start
 from labdock.errors import LabdockError, NotFound
 from labdock.runtime import Exit
 from labdock.store.intents import Intent
@@ -52,9 +53,10 @@ async def recover(rooms: Rooms, containers: Containers, *, fresh: bool) -> Repai
             record = await _adopt(rooms, record, fresh, done)
         if record.state.status in (Status.RUNNING, Status.PAUSED):
             alive.append(record.id)
-        elif record.state.status == Status.RESTARTING or (
-            record.state.status == Status.EXITED and record.state.error and rooms.supervisor.wants_restart(record)
-        ):
+        elif fresh and record.state.status == Status.EXITED and wants_start(record):
+            again = follow(record.state.status, Verb.BACK_OFF, record.id)
+            restarts.append(rooms.ledger.put(record.evolve(status=again)))
+        elif record.state.status == Status.RESTARTING:
             restarts.append(record)
     for intent in intents:
         await _settle(rooms, containers, intent, done)
@@ -82,16 +84,14 @@ async def _adopt(rooms: Rooms, record: ContainerRecord, fresh: bool, done: Repai
     found = None if fresh else await rooms.driver.adopt(record.id, rooms.stage.bundle_folder(record.id))
     if found is None:
         done.ended += 1
-        lost = rooms.supervisor.record_exit(record.id, Exit(LOST, time.time_ns()))
-        lost = rooms.ledger.put(lost.evolve(error=LOST_REASON if fresh else GONE_REASON))
+        reason = LOST_REASON if fresh else GONE_REASON
+        lost = rooms.supervisor.record_exit(record.id, Exit(LOST, time.time_ns()), reason)
         await _clear(rooms, record)
         return lost
     if isinstance(found, Exit):
         done.ended += 1
         ended = rooms.supervisor.record_exit(record.id, found)
         await _clear(rooms, record)
-        if rooms.supervisor.wants_restart(ended):
-            ended = rooms.ledger.put(ended.evolve(status=Status.RESTARTING))
         return ended
     done.adopted += 1
     rooms.supervisor.supervise(record, found)

@@ -298,14 +298,24 @@ class Stage:
 
     async def tear_down_id(self, container: str) -> None:
         """Take away whatever is there; no error for what is not."""
+        await self.release(container)
+        await self.clear(container)
+
+    async def release(self, container: str) -> None:
+        """The first half of tearing down: what others may want, its ports and addresses, is free afterwards."""
         await self._networks.unpublish(container)
         await self._networks.disconnect(container)
         await self._networks.remove_sandbox(container)
-        self.unmount_root(container)
-        shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
 
-    def unmount_root(self, container: str) -> None:
-        unmount_root(self.rootfs(container))
+    async def clear(self, container: str) -> None:
+        """The second half: its mounts and its bundle."""
+
+        def take_away() -> None:
+            unmount_root(self.rootfs(container))
+            shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
+
+        # quirk: an overlay that goes writes out all of the file system it lies on (ovl_sync_fs): seconds, at times.
+        await asyncio.to_thread(take_away)
 
     async def restore(self, alive: list[str]) -> None:
         """After an engine restart: what *alive* containers hold is kept, the rest is taken away."""

@@ -91,7 +91,8 @@ class StepRunner:
         await self._driver.delete(container)
         await self._networks.disconnect(container)
         await self._networks.remove_sandbox(container)
-        unmount_root(rootfs)
+        # In a thread: an overlay that goes writes out the whole file system.
+        await asyncio.to_thread(unmount_root, rootfs)
         shutil.rmtree(folder, ignore_errors=True)
 
 

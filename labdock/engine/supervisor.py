@@ -9,13 +9,15 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from labdock.engine.attachments import Session
 from labdock.engine.events import Events
+from labdock.engine.health import begin_checking, stop_checking
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.records import ContainerRecord
+from labdock.engine.restarts import BackOff, wants_restart
 from labdock.engine.stage import Stage
 from labdock.errors import InvalidRequest, LabdockError, StorageFull, SystemFailure
 from labdock.runtime import Exit, Monitored, RuntimeDriver
@@ -26,13 +28,22 @@ log = logging.getLogger("labdock.engine")
 
 #: Seconds between two tries to write to a disk that was full.
 RETRY = 2.0
-#: Restart back-off (moby: restartmanager): first pause, growth, ceiling, and the run time that resets it. Seconds.
-BACK_OFF, GROWTH, CEILING, RESET = 0.1, 2.0, 60.0, 10.0
+
+
+class Watcher(Protocol):
+    """Told of every container that runs, also of those that an engine adopts. Neither call may raise or block."""
+
+    def begin(self, record: ContainerRecord) -> None: ...
+
+    def end(self, container: str) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
 class Live:
-    """What the engine holds in memory for one container."""
+    """What the engine holds in memory for one container.
+
+    ``releasing``: while an ended container is cleaned up under ``lock``; set when its ports and addresses are free.
+    """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     monitored: Monitored | None = None
@@ -41,8 +52,9 @@ class Live:
     exits: list[asyncio.Future[ContainerRecord]] = field(default_factory=list)
     removals: list[asyncio.Future[ContainerRecord]] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    pause: float = BACK_OFF
+    back_off: BackOff = field(default_factory=BackOff)
     retry: asyncio.Task[None] | None = None
+    releasing: asyncio.Event | None = None
 
 
 class Supervisor:
@@ -72,6 +84,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.remove: Callable[[str], Awaitable[None]] | None = None
         self._catching_up: asyncio.Task[None] | None = None
+        self.watchers: list[Watcher] = []
         self.stopping = False
 
     def live(self, container: str) -> Live:
@@ -102,7 +115,9 @@ class Supervisor:
             if record.state.status in (Status.RUNNING, Status.PAUSED):
                 return False
             follow(record.state.status, Verb.STARTED, record.id)
-            await self._start(record, live)
+            self._cancel_retry(live)
+            live.back_off = BackOff()
+            await self._start(record.evolve(restarts=0), live)
             return True
 
     async def _start(self, record: ContainerRecord, live: Live) -> None:
@@ -115,13 +130,21 @@ class Supervisor:
                 attachment = await monitored.attach(stdin=session.stdin, stdout=session.stdout, stderr=session.stderr)
                 await session.bind(attachment, live.ended)
             await self._driver.start(record.id)
-            running = self._stage.note(begin(record, monitored.pid), endpoints, ports)
+            # It may have been renamed or updated meanwhile.
+            now = self._ledger.get(record.id).evolve(restarts=record.state.restarts)
+            running = self._stage.note(begin(now, monitored.pid), endpoints, ports)
             with self._database.transaction():
                 self._ledger.put(running)
                 intent.done()
         except BaseException as error:
             await asyncio.shield(self._undo_start(record, live, error))
-            failed = record.evolve(exit_code=exit_code_of(error), error=str(error), finished=time.time_ns())
+            was = record.state.status
+            failed = self._ledger.get(record.id).evolve(
+                status=Status.EXITED if was == Status.RESTARTING else was,
+                exit_code=exit_code_of(error),
+                error=str(error),
+                finished=time.time_ns(),
+            )
             # On a full disk the intent stays open: the next start of the engine closes it.
             with contextlib.suppress(StorageFull), self._database.transaction():
                 self._ledger.observe(failed)
@@ -148,41 +171,56 @@ class Supervisor:
         live = self.live(record.id)
         live.monitored = monitored
         live.watch = self.spawn(self._watch(record.id, monitored), f"watching container {record.id[:12]}")
+        for watcher in self.watchers:
+            watcher.begin(record)
 
     # -- ending -----------------------------------------------------------------------------------
 
     async def _watch(self, container: str, monitored: Monitored) -> None:
         exit_ = await monitored.wait()
         live = self.live(container)
+        for watcher in self.watchers:
+            watcher.end(container)
         record = self.record_exit(container, exit_)
         live.monitored = None
         live.ended.set()
+        self._tell(live, record)
+        live.sessions.clear()
+        async with live.lock:
+            live.releasing = asyncio.Event()
+            try:
+                await self._driver.delete(container)
+                await self._stage.release(container)
+                live.releasing.set()
+                await self._stage.clear(container)
+            finally:
+                live.releasing.set()
+                live.releasing = None
+        await self._after(record, live)
+
+    @staticmethod
+    def _tell(live: Live, record: ContainerRecord) -> None:
+        """Wake who waits for the container's end."""
         for future in live.exits:
             if not future.done():
                 future.set_result(record)
         live.exits.clear()
-        live.sessions.clear()
-        async with live.lock:
-            await self._driver.delete(container)
-            await self._stage.tear_down(record)
-        await self._after(record, live)
 
-    def record_exit(self, container: str, exit_: Exit) -> ContainerRecord:
-        """The fact that *container* ended, and its events."""
-        record = self._ledger.get(container)
-        record = self._ledger.observe(
-            self._stage.note(
-                record.evolve(
-                    status=Status.EXITED,
-                    pid=0,
-                    exit_code=exit_.code,
-                    finished=exit_.at,
-                    oom_killed=exit_.oom_killed,
-                ),
-                (),
-                {},
-            )
+    def record_exit(self, container: str, exit_: Exit, error: str = "") -> ContainerRecord:
+        """The fact that *container* ended, whether it waits for a restart now, and its events."""
+        before = self._ledger.get(container)
+        ended = before.evolve(
+            pid=0,
+            exit_code=exit_.code,
+            finished=exit_.at,
+            oom_killed=exit_.oom_killed,
+            error=error,
+            health=stop_checking(before.state.health),
         )
+        again = not self.stopping and not before.host.auto_remove and wants_restart(ended)
+        status = follow(before.state.status, Verb.BACK_OFF if again else Verb.EXIT, container)
+        ended = ended.evolve(status=status, restarts=before.state.restarts + again)
+        record = self._ledger.observe(self._stage.note(ended, (), {}))
         if self._ledger.behind and self._catching_up is None:
             self._catching_up = self.spawn(self._catch_up(), "writing what a full disk kept from being written")
         if exit_.oom_killed:
@@ -206,59 +244,59 @@ class Supervisor:
             return
         if record.host.auto_remove:
             await self._remove_later(record.id)
-        elif self.wants_restart(record):
+        elif self._ledger.get(record.id).state.status == Status.RESTARTING:
             self.restart_later(record, live)
 
     async def _remove_later(self, container: str) -> None:
         if self.remove is not None and self._ledger.has_id(container):
             await self.remove(container)
 
-    @staticmethod
-    def wants_restart(record: ContainerRecord) -> bool:
-        """What the restart policy says of a container that has ended."""
-        policy = record.host.restart_policy
-        name = (policy and policy.name) or "no"
-        if name == "no" or record.state.by_user:
-            return False
-        if name == "on-failure":
-            limit = (policy and policy.maximum_retry_count) or 0
-            return record.state.exit_code != 0 and (not limit or record.state.restarts < limit)
-        return True
-
     def restart_later(self, record: ContainerRecord, live: Live) -> None:
-        """Start *record* again after the back-off."""
-        ran = (record.state.finished - record.state.started) / 1e9
-        live.pause = BACK_OFF if ran >= RESET else min(live.pause * GROWTH, CEILING)
-        self._ledger.put(record.evolve(status=Status.RESTARTING, restarts=record.state.restarts + 1))
-        live.retry = self.spawn(self._restart(record.id, live), f"restarting container {record.id[:12]}")
+        """Start *record*, which is recorded as restarting, again after the back-off."""
+        pause = live.back_off.after((record.state.finished - record.state.started) / 1e9)
+        live.retry = self.spawn(self._restart(record.id, live, pause), f"restarting container {record.id[:12]}")
 
-    async def _restart(self, container: str, live: Live) -> None:
-        await self._sleep(live.pause)
+    async def _restart(self, container: str, live: Live, pause: float) -> None:
+        await self._sleep(pause)
         try:
             async with live.lock:
+                live.retry = None
+                if not self._ledger.has_id(container):
+                    return
                 record = self._ledger.get(container)
                 if record.state.status == Status.RESTARTING:
                     await self._start(record, live)
         except LabdockError as error:
             log.warning("restarting container %s: %s", container[:12], error)
             if self._ledger.has_id(container):
-                self._ledger.put(self._ledger.get(container).evolve(status=Status.EXITED, error=str(error)))
+                self._tell(live, self._ledger.get(container))
+
+    @staticmethod
+    def _cancel_retry(live: Live) -> None:
+        if live.retry is not None:
+            live.retry.cancel()
+            live.retry = None
 
     def cancel_restart(self, record: ContainerRecord) -> ContainerRecord:
         """Take *record* out of its back-off; it is then exited."""
         live = self.live(record.id)
-        if live.retry is not None:
-            live.retry.cancel()
-            live.retry = None
-        return self._ledger.observe(record.evolve(status=Status.EXITED, by_user=True))
+        self._cancel_retry(live)
+        status = follow(record.state.status, Verb.EXIT, record.id)
+        stopped = self._ledger.observe(record.evolve(status=status, by_user=True))
+        self._tell(live, stopped)
+        return stopped
 
     async def stop(self, container: str, timeout: float | None, number: int) -> bool:  # noqa: ASYNC109
         """Signal *container* with *number*, then SIGKILL after *timeout* seconds (None: never). False: not running."""
         record = self._ledger.get(container)
-        if record.state.status == Status.RESTARTING:
-            self.cancel_restart(record)
-            return True
         live = self.live(record.id)
+        if record.state.status == Status.RESTARTING:
+            # Under the lock: a restart that has begun is waited for, and then stopped like any container.
+            async with live.lock:
+                record = self._ledger.get(container)
+                if record.state.status == Status.RESTARTING:
+                    self.emit(self.cancel_restart(record), "stop")
+                    return True
         if record.state.status not in ALIVE or live.monitored is None:
             return False
         self._ledger.observe(record.evolve(by_user=True))
@@ -288,9 +326,7 @@ class Supervisor:
         self.stopping = True
         alive = [record for record in self._ledger if record.state.status in ALIVE]
         for record in alive:
-            live = self.live(record.id)
-            if live.retry is not None:
-                live.retry.cancel()
+            self._cancel_retry(self.live(record.id))
         running = [r for r in alive if self.live(r.id).monitored is not None]
         for record in running:
             await self._signal(record.id, signal.SIGTERM)
@@ -330,6 +366,7 @@ def begin(record: ContainerRecord, pid: int) -> ContainerRecord:
         error="",
         oom_killed=False,
         by_user=False,
+        health=begin_checking(record),
     )
 
 

@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import labdock
+from labdock.engine.explaining import explain
 from labdock.engine.images import ImageService
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
 from labdock.engine.views import show_time, summarise
 from labdock.engine.volumes import Volumes
+from labdock.errors import NoSuchImage
 from labdock.host.plan import Plan
 from labdock.schema.paths import Paths
 from labdock.store.snapshots import Snapshotter
@@ -183,6 +185,20 @@ class System:
             for record in records
             if self._snapshotter.has(record.id)
         ]
+
+    async def explain(self, ref: str) -> Wire:
+        """What was done to make the container *ref* (``labdock explain``). Raises NoSuchContainer."""
+        record = self._ledger.get(ref)
+        try:
+            layers = self._images.history(record.image_id)
+        except NoSuchImage:  # It was removed by force.
+            layers = []
+
+        def look() -> Wire:
+            written = self._snapshotter.usage(record.id).size if self._snapshotter.has(record.id) else 0
+            return explain(record, self._plan, layers, written)
+
+        return await asyncio.to_thread(look)
 
     def doctor(self) -> Wire:
         """The Plan with each probe, for ``labdock doctor`` against a running engine."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from labdock.engine.lifecycle import Status
-from labdock.engine.records import ContainerRecord, MountPoint, State
+from labdock.engine.records import ContainerRecord, HealthState, MountPoint, State
 from labdock.schema.container import ContainerConfig
 
 Wire = dict[str, Any]
@@ -75,7 +75,8 @@ def show_host_config(sent: Wire, network: str) -> Wire:
 
 def show_state(state: State) -> Wire:
     running = state.status in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
-    return {
+    shown: Wire = {"Health": show_health(state.health)} if state.health else {}
+    return shown | {
         "Status": str(state.status),
         "Running": running,
         "Paused": state.status == Status.PAUSED,
@@ -87,6 +88,17 @@ def show_state(state: State) -> Wire:
         "Error": state.error,
         "StartedAt": show_time(state.started),
         "FinishedAt": show_time(state.finished),
+    }
+
+
+def show_health(health: HealthState) -> Wire:
+    return {
+        "Status": health.status,
+        "FailingStreak": health.streak,
+        "Log": [
+            {"Start": show_time(r.start), "End": show_time(r.end), "ExitCode": r.exit_code, "Output": r.output}
+            for r in health.log
+        ],
     }
 
 
@@ -236,7 +248,8 @@ def summarise(record: ContainerRecord, *, volumes: str, now: int | None = None) 
 def describe_status(state: State, now: int) -> str:
     """``Up 5 minutes``, ``Exited (0) 2 hours ago``, as docker ps prints it."""
     if state.status == Status.RUNNING:
-        return f"Up {describe_span(now - state.started)}"
+        health = "" if state.health is None else state.health.status.replace("starting", "health: starting")
+        return f"Up {describe_span(now - state.started)}" + (f" ({health})" if health else "")
     if state.status == Status.PAUSED:
         return f"Up {describe_span(now - state.started)} (Paused)"
     if state.status == Status.RESTARTING:

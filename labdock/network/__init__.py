@@ -42,6 +42,9 @@ class Outside(Protocol):
     async def unpublish(self, owner: str) -> None:
         """Close all that *owner* published; its connections end."""
 
+    async def retarget(self, owner: str, ip: str) -> None:
+        """Clients of all that *owner* published reach the address *ip* from now on; connections that exist go on."""
+
     async def published(self) -> tuple[Published, ...]:
         """What is held now, for the engine that comes back after a crash."""
 
@@ -63,7 +66,10 @@ class Outside(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A container's place in a network. ``sandbox_key`` is the netns path ("" = the sandbox's own)."""
+    """A container's place in a network; what records.EndpointRecord says of it, for those who show it.
+
+    In the networks host and none it has an id and nothing else.
+    """
 
     network: str
     network_id: str
@@ -73,3 +79,7 @@ class Endpoint:
     gateway: str
     mac: str
     interface: str = "eth0"
+    ip6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
+    dns_names: tuple[str, ...] = ()

@@ -21,8 +21,9 @@ SETLINK: Final = 19
 NEWADDR: Final = 20
 GETADDR: Final = 22
 NEWROUTE: Final = 24
+DELROUTE: Final = 25
 
-_REQUEST, _ACK, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
+_REQUEST, _ACK, _REPLACE, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
 _ERROR, _DONE = 2, 3
 #: Attributes that nest others.
 _NESTED: Final = 0x8000
@@ -30,12 +31,17 @@ _NESTED: Final = 0x8000
 UP: Final = 0x1
 
 # IFLA_*
-ADDRESS, IFNAME, MTU, MASTER, LINKINFO, NET_NS_FD = 1, 3, 4, 10, 18, 28
+ADDRESS, IFNAME, MTU, LINK, MASTER, PROTINFO, LINKINFO, NET_NS_FD = 1, 3, 4, 5, 10, 12, 18, 28
 _INFO_KIND, _INFO_DATA, _PEER = 1, 2, 1
+# IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE, IFLA_VLAN_ID; IFLA_BRPORT_ISOLATED
+VLAN_MODE: Final = 1
+_PORT_ISOLATED = 33
+_AF_BRIDGE = 7
 # IFA_*, RTA_*
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_IFA_F_NODAD = 0x02
 _RTA_OIF, _RTA_GATEWAY = 4, 5
-_RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST = 254, 3, 1
+_RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST, _RT_SCOPE_LINK = 254, 3, 1, 253
 
 _HEADER = struct.Struct("=IHHII")
 _IFINFO = struct.Struct("=BxHiII")
@@ -59,6 +65,10 @@ def text(kind: int, value: str) -> bytes:
 
 def number(kind: int, value: int) -> bytes:
     return attribute(kind, struct.pack("=I", value))
+
+
+def short_number(kind: int, value: int) -> bytes:
+    return attribute(kind, struct.pack("=H", value))
 
 
 def info(kind: str, data: bytes = b"") -> bytes:
@@ -94,6 +104,12 @@ def set_link(index: int, about: str, attributes: bytes = b"", flags: int = 0) ->
     return Message(SETLINK, 0, _IFINFO.pack(0, 0, index, flags, flags) + attributes, f"changing link {about}")
 
 
+def isolate_port(index: int, about: str) -> Message:
+    """Let a bridge's port reach the bridge only, and no other port that is isolated too."""
+    nested = attribute(PROTINFO | _NESTED, attribute(_PORT_ISOLATED, b"\1"))
+    return Message(SETLINK, 0, _IFINFO.pack(_AF_BRIDGE, 0, index, 0, 0) + nested, f"isolating link {about}")
+
+
 def delete_link(name: str) -> Message:
     return Message(DELLINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + text(IFNAME, name), f"removing link {name}")
 
@@ -101,16 +117,32 @@ def delete_link(name: str) -> Message:
 def new_address(index: int, ip: str, prefix: int) -> Message:
     packed = ipaddress.ip_address(ip).packed
     family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
-    body = _IFADDR.pack(family, prefix, 0, 0, index) + attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
+    # Whoever gave the address knows that nobody else has it; looking for a duplicate takes the kernel seconds.
+    flags = 0 if family == socket.AF_INET else _IFA_F_NODAD
+    body = (
+        _IFADDR.pack(family, prefix, flags, 0, index) + attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
+    )
     return Message(NEWADDR, _CREATE | _EXCL, body, f"address {ip}/{prefix}")
 
 
-def new_default_route(index: int, gateway: str) -> Message:
-    packed = ipaddress.ip_address(gateway).packed
-    family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
-    head = _RTMSG.pack(family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, 0, _RTN_UNICAST, 0)
-    body = head + attribute(_RTA_GATEWAY, packed) + number(_RTA_OIF, index)
-    return Message(NEWROUTE, _CREATE | _EXCL, body, f"default route by {gateway}")
+def new_default_route(index: int, gateway: str, *, replace: bool = False) -> Message:
+    """The default route of *gateway*'s family; "0.0.0.0" or "::" as *gateway*: by the link itself."""
+    address = ipaddress.ip_address(gateway)
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    scope = _RT_SCOPE_LINK if address.is_unspecified and address.version == 4 else 0
+    body = _RTMSG.pack(family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
+    if not address.is_unspecified:
+        body += attribute(_RTA_GATEWAY, address.packed)
+    flags = _CREATE | (_REPLACE if replace else _EXCL)
+    return Message(NEWROUTE, flags, body + number(_RTA_OIF, index), f"default route by {gateway}")
+
+
+def delete_default_route(index: int, version: int) -> Message:
+    """Remove the default route that goes by the link *index*. The kernel refuses when there is none (ESRCH)."""
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    # The scope "nowhere" (255) is any: man 8 ip-route.
+    head = _RTMSG.pack(family, 0, 0, 0, _RT_TABLE_MAIN, 0, 255 if version == 4 else 0, 0, 0)
+    return Message(DELROUTE, 0, head + number(_RTA_OIF, index), "removing the default route")
 
 
 class Netlink:
@@ -181,12 +213,14 @@ class Netlink:
         return found
 
     def addresses(self, index: int) -> list[str]:
-        """The IPv4 addresses of a link, as "ip/prefix"."""
+        """The addresses of a link, as "ip/prefix"."""
         found = []
-        for fixed, attributes in self.dump(GETADDR, socket.AF_INET):
+        for fixed, attributes in self.dump(GETADDR):
             _, prefix, _, _, owner = _IFADDR.unpack(fixed)
-            if owner == index and _IFA_LOCAL in attributes:
-                found.append(f"{ipaddress.ip_address(attributes[_IFA_LOCAL])}/{prefix}")
+            # quirk: an IPv6 address that is no peer's comes as IFA_ADDRESS only.
+            packed = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
+            if owner == index and packed is not None:
+                found.append(f"{ipaddress.ip_address(packed)}/{prefix}")
         return found
 
 

@@ -58,8 +58,8 @@ class Corner:
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def create(self, name: str) -> Netlink:
-        """Make the namespace *name*; gives netlink to it. Raises OSError (EEXIST)."""
+    def create(self, name: str, prepare: Callable[[], None] | None = None) -> Netlink:
+        """Make the namespace *name*, call *prepare* in it; gives netlink to it. Raises OSError (EEXIST)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.path(name)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o600))
@@ -68,6 +68,8 @@ class Corner:
             namespaces.unshare(namespaces.NEWNET)
             try:
                 mounts.mount("/proc/thread-self/ns/net", str(path), None, mounts.BIND)
+                if prepare is not None:
+                    prepare()
                 return Netlink()
             finally:
                 self._go_home()
@@ -75,13 +77,15 @@ class Corner:
             self.remove(name)
             raise
 
-    def enter(self, name: str) -> Netlink:
-        """Netlink to the existing namespace *name*. Raises OSError."""
+    def enter(self, name: str, prepare: Callable[[], None] | None = None) -> Netlink:
+        """Netlink to the existing namespace *name*, after *prepare* was called in it. Raises OSError."""
         fd = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._remember_home()
             namespaces.setns(fd, namespaces.NEWNET)
             try:
+                if prepare is not None:
+                    prepare()
                 return Netlink()
             finally:
                 self._go_home()

@@ -1,26 +1,32 @@
-"""The networks: who is in which, with what address; set up in the kernel, remembered in the database."""
+"""The networks: which there are, and who is in them; set up in the kernel, remembered in the database."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchNetwork, SystemFailure, Unsupported
-from labdock.network import Address, Endpoint, HostNetwork, Outside, Published, ipam, links, names, ports, rules
-from labdock.network.drivers import bridge
+from labdock.errors import Conflict, Forbidden, NoSuchNetwork, SystemFailure, Unsupported
+from labdock.network import Endpoint, HostNetwork, Outside, ipam, links, names, planning, ports, rules
+from labdock.network.drivers import bridge, vlans
+from labdock.network.endpoints import Endpoints, Wanted, choose_gateway
+from labdock.network.netlink import Netlink
 from labdock.network.netns import Corner
+from labdock.network.publishing import Publishing
 from labdock.network.records import Database, EndpointRecord, Network
-from labdock.schema.container import PortBinding
 from labdock.schema.ids import new_id
+from labdock.schema.network import NetworkCreate
 
 BRIDGE: Final = "labdock0"
-#: An address rests this long (seconds) before somebody else gets it: the switch then knows where its MAC went.
-REST: Final = 2.0
+#: Links that networks make, by the names that are nobody else's.
+_OURS: Final = re.compile(r"(br|dm)-[0-9a-f]{12}\Z")
+_DRIVERS: Final[dict[str, ModuleType]] = {"bridge": bridge, "macvlan": vlans, "ipvlan": vlans}
 
 log = logging.getLogger(__name__)
 
@@ -44,18 +50,17 @@ class Networks:
     ) -> None:
         self._db = db
         self._networks = db.records("networks", Network)
-        self._records = db.records("endpoints", EndpointRecord)
         self._outside = outside
         self._corner = Corner(netns_folder)
         self._nft = nft
-        self._clock = clock
         self._host = HostNetwork()
         self._known: dict[str, Network] = {}
-        self._endpoints: dict[str, EndpointRecord] = {}
-        #: Addresses given back lately: (network id, address) → when, and the link that had it.
-        self._resting: dict[tuple[str, IPv4Address], tuple[float, str]] = {}
-        #: Containers that have published something.
-        self._owners: set[str] = set()
+        #: Networks in the kernel that are no record yet: nobody else may take their subnets.
+        self._planned: dict[str, Network] = {}
+        self.members = Endpoints(db, lambda id: self._known.get(id), clock)
+        self.publishing = Publishing(outside)
+        self.publish = self.publishing.publish
+        self.unpublish = self.publishing.unpublish
         self.nameservers = tuple(nameservers)
 
     @property
@@ -63,19 +68,24 @@ class Networks:
         """The host's DNS search domains, which containers get too."""
         return self._host.search
 
+    @property
+    def corner(self) -> Corner:
+        """The thread that may enter containers' namespaces."""
+        return self._corner
+
     async def start(self) -> None:
-        """Have the default networks: their records, and in the kernel what is missing of them.
+        """Have the default networks: their records, and in the kernel what is missing of them and of the others.
 
         Raises SystemFailure (the kernel or nft refuses), Conflict (no free subnet).
         """
         self._host = await self._outside.host()
         self._known = {network.id: network for network in self._networks.all()}
-        self._endpoints = {endpoint.id: endpoint for endpoint in self._records.all()}
-        self._owners = {held.owner for held in await self._outside.published()}
+        self.members.load()
+        await self.publishing.load()
         try:
-            await self._corner.run(self._have_default)
+            await self._corner.run(self._have_all)
         except OSError as error:
-            raise SystemFailure(f"setting up the default network: {error}") from error
+            raise SystemFailure(f"setting up the networks: {error}") from error
 
     async def close(self) -> None:
         """End the thread. Everything in the kernel stays."""
@@ -89,6 +99,10 @@ class Networks:
         by_age = sorted(self._known.values(), key=lambda network: network.created)
         return tuple(sorted(by_age, key=lambda n: first.index(n.name) if n.name in first else len(first)))
 
+    def find(self, id: str) -> Network | None:
+        """The network with the whole *id*."""
+        return self._known.get(id)
+
     def inspect(self, ref: str) -> Network:
         """The network with the name, id or unambiguous id prefix *ref*. Raises NoSuchNetwork, Conflict."""
         wanted = "bridge" if ref == "default" else ref
@@ -97,17 +111,78 @@ class Networks:
                 return network
         found = [network for network in self._known.values() if ref and network.id.startswith(ref)]
         if len(found) > 1:
-            raise Conflict(f"network {ref} is ambiguous ({len(found)} matches found on name)")
+            raise Conflict(f"network {ref} is ambiguous ({len(found)} matches found based on ID prefix)")
         if not found:
             raise NoSuchNetwork(ref)
         return found[0]
 
     def endpoints(self, ref: str) -> tuple[EndpointRecord, ...]:
         """Who is in the network *ref* now. Raises NoSuchNetwork."""
-        network = self.inspect(ref)
-        return tuple(endpoint for endpoint in self._endpoints.values() if endpoint.network_id == network.id)
+        return self.members.members(self.inspect(ref).id)
 
-    # -- a container's namespace and its place in a network
+    async def plan(self, request: NetworkCreate) -> Network:
+        """The network that *request* asks for; its name and subnets are its own until :meth:`give_up`.
+
+        Raises Conflict (the name, the bridge's name, no free subnet) and what planning.plan raises.
+        """
+        self._host = await self._outside.host()
+        others = [*self._known.values(), *self._planned.values()]
+        if any(network.name == request.name for network in others) and request.name not in planning.PREDEFINED:
+            raise Conflict(
+                f"network with name {request.name} already exists", hint="remove that one, or choose another name"
+            )
+        taken = ipam.parse_all([text for other in others for text in (other.subnet, other.subnet6)])
+        network = planning.plan(request, taken, self._routes())
+        shared = [other for other in others if other.link == network.link and network.link]
+        if network.driver == "bridge" and (shared or _is_link(network.link)):
+            raise Conflict(f"bridge {network.link} exists already", hint="choose another name for the bridge")
+        if any(other.driver != network.driver for other in shared):
+            raise Conflict(f"{network.link} is in use by network {shared[0].name}, whose driver is {shared[0].driver}")
+        self._planned[network.id] = network
+        return network
+
+    async def build(self, network: Network) -> None:
+        """Make *network* in the kernel. Raises SystemFailure, InvalidRequest, with nothing left of it."""
+        try:
+            await self._corner.run(lambda: self._build(network))
+        except OSError as error:
+            raise SystemFailure(f"making network {network.name}: {error}") from error
+
+    def remember(self, network: Network) -> None:
+        """The network is there: write it down, in the caller's transaction if any."""
+        self._networks.put(network.id, network, network.name)
+        self._known[network.id] = network
+        self._planned.pop(network.id, None)
+
+    def give_up(self, network: Network) -> None:
+        """It will not be: others may have its name and subnets."""
+        self._planned.pop(network.id, None)
+
+    def check_removable(self, network: Network, names_of: Callable[[str], str]) -> None:
+        """Raises Forbidden for a predefined network, and for one that containers are in (named by *names_of*)."""
+        if network.name in planning.PREDEFINED:
+            raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+        inside = self.members.members(network.id)
+        if inside:
+            who = ", ".join(f'name:"{names_of(record.container)}" id:"{record.id[:12]}"' for record in inside)
+            raise Forbidden(
+                f"error while removing network: network {network.name} has active endpoints ({who})",
+                hint="disconnect or stop those containers first",
+            )
+
+    def forget(self, id: str) -> None:
+        """Strike the network from the records, in the caller's transaction if any."""
+        self._networks.delete(id)
+        self._known.pop(id, None)
+
+    async def demolish(self, network: Network) -> None:
+        """Take *network* out of the kernel; no error for what is gone. Raises SystemFailure."""
+        try:
+            await self._corner.run(lambda: self._demolish(network))
+        except OSError as error:
+            raise SystemFailure(f"removing network {network.name}: {error}") from error
+
+    # -- a container's namespace and its places in networks
 
     def path(self, container: str) -> str:
         """Where the container's network namespace is, or would be."""
@@ -115,173 +190,141 @@ class Networks:
 
     async def create_sandbox(self, container: str) -> str:
         """Make the container's network namespace, with ``lo`` up; gives its path. Raises Conflict, SystemFailure."""
-        try:
-            await self._corner.run(lambda: self._create(container))
-        except FileExistsError as error:
-            raise Conflict(f"container {container[:12]} has a network namespace already") from error
-        except OSError as error:
-            raise SystemFailure(f"making the network namespace of {container[:12]}: {error}") from error
+        await self.enter(container, ())
         return self.path(container)
 
     async def remove_sandbox(self, container: str) -> None:
         """Let go of the namespace; it and its links end with its last process. No error when there is none."""
         await self._corner.run(lambda: self._corner.remove(container))
 
-    async def connect(
-        self, container: str, network: str, *, mac: str | None = None, ip: str | None = None, interface: str = "eth0"
-    ) -> Endpoint:
-        """Put the container (its namespace exists) into *network*: address, link, default route.
+    async def enter(self, container: str, wanted: Sequence[Wanted]) -> tuple[Endpoint, ...]:
+        """Make the container's namespace and its place in every network of *wanted*: links, addresses, default routes.
 
-        *mac*, *ip*: fixed ones. In the network "none" there is nothing to do. Raises NoSuchNetwork,
-        Conflict (in it already, no address left, address in use), InvalidRequest, SystemFailure.
+        All or nothing, in one go of the thread. Raises as :meth:`join`, and Conflict when it has a namespace.
         """
-        found = self.inspect(network)
-        if found.driver == "null":
-            return Endpoint(found.name, found.id, "", "", 0, "", "")
-        if found.driver != "bridge":
-            raise Unsupported(f"a container can't join the network {found.name!r} beside others")
-        record = self._allocate(found, container, mac, ip, interface)
+        return await self._place(container, wanted, fresh=True)
+
+    async def join(self, container: str, wanted: Wanted) -> Endpoint:
+        """Put the container (its namespace exists, programs may run in it) into one more network.
+
+        In the network "none" there is nothing to do. Raises NoSuchNetwork, Forbidden (in it already), Conflict (no
+        address left, address in use), InvalidRequest, SystemFailure.
+        """
+        return (await self._place(container, (wanted,), fresh=False))[0]
+
+    async def connect(
+        self, container: str, network: str, *, mac: str | None = None, ip: str | None = None, interface: str = ""
+    ) -> Endpoint:
+        """:meth:`join` with a few words."""
+        return await self.join(container, Wanted(network, ip=ip or "", mac=mac or "", interface=interface))
+
+    async def _place(self, container: str, wanted: Sequence[Wanted], *, fresh: bool) -> tuple[Endpoint, ...]:
+        records: list[EndpointRecord] = []
+        found: list[Endpoint] = []
         try:
-            await self._corner.run(lambda: self._join(found, record))
+            stale = self.members.take_stale(container) if wanted else ()
+            with self._db.transaction():
+                for one in wanted:
+                    network = self.inspect(one.network)
+                    if network.driver == "null" or (network.driver == "host" and fresh):
+                        found.append(Endpoint(network.name, network.id, new_id(), "", 0, "", ""))
+                        continue
+                    if network.driver == "host":
+                        raise Unsupported(f"a container can't join the network {network.name!r} beside others")
+                    records.append(self.members.allocate(network, container, one))
+                    found.append(show(records[-1]))
+            now = self.members.of(container)
+            await self._corner.run(lambda: self._join_all(container, records, now, fresh=fresh, stale=stale))
         except BaseException as error:
-            self._forget(record)
+            for record in records:
+                self.members.forget(record)
+            if isinstance(error, FileExistsError) and fresh:
+                raise Conflict(f"container {container[:12]} has a network namespace already") from error
             if isinstance(error, OSError):
-                raise SystemFailure(f"connecting {container[:12]} to network {found.name}: {error}") from error
+                where = ", ".join(record.network for record in records)
+                what = f"connecting {container[:12]} to network {where}" if where else "making its network namespace"
+                raise SystemFailure(f"{what}: {error}") from error
             raise
-        return Endpoint(
-            found.name, found.id, record.id, record.ip, record.prefix, record.gateway, record.mac, record.interface
-        )
+        for record in records:
+            self.members.announce(record)
+        return tuple(found)
+
+    async def leave(self, container: str, network_id: str) -> None:
+        """Take a running container out of one network: its link goes, another gateway takes over.
+
+        No error when it is not in there. Raises SystemFailure.
+        """
+        record = next((one for one in self.members.of(container) if one.network_id == network_id), None)
+        if record is None:
+            return
+        self.members.forget(record)
+        others = self.members.of(container)
+        try:
+            await self._corner.run(lambda: self._part(record, others))
+        except OSError as error:
+            raise SystemFailure(f"disconnecting {container[:12]} from network {record.network}: {error}") from error
 
     async def disconnect(self, container: str) -> None:
         """Give the container's addresses back. Its links go with its namespace (:meth:`remove_sandbox`)."""
-        for record in self._of(container):
-            self._forget(record)
+        for record in self.members.of(container):
+            self.members.forget(record)
 
-    def _of(self, container: str) -> tuple[EndpointRecord, ...]:
-        return tuple(record for record in self._endpoints.values() if record.container == container)
+    def way_in(self, container: str) -> tuple[Endpoint, str] | None:
+        """The endpoint that the container's published ports lead to, and the host address of its network's ports.
 
-    def _allocate(
-        self, network: Network, container: str, mac: str | None, ip: str | None, interface: str
-    ) -> EndpointRecord:
-        subnet = IPv4Network(network.subnet)
-        here = [record for record in self._endpoints.values() if record.network_id == network.id]
-        if any(record.container == container for record in here):
-            raise Conflict(f"endpoint with name {container[:12]} already exists in network {network.name}")
-        used = {IPv4Address(record.ip) for record in here}
-        if ip:
-            address = ipam.check_address(subnet, ip, used)
-        else:
-            address = ipam.choose_address(subnet, used, self._rested(network.id))
-        if mac:
-            _check_mac(mac)
-        id = new_id()
-        record = EndpointRecord(
-            id=id,
-            container=container,
-            network=network.name,
-            network_id=network.id,
-            ip=str(address),
-            prefix=subnet.prefixlen,
-            gateway="" if network.internal else network.gateway,
-            mac=mac.lower() if mac else ipam.mac_of(address),
-            interface=interface,
-            link=f"ve{id[:11]}",
-        )
-        self._records.put(id, record)
-        self._endpoints[id] = record
-        return record
-
-    def _forget(self, record: EndpointRecord) -> None:
-        if self._endpoints.pop(record.id, None) is not None:
-            self._records.delete(record.id)
-            self._resting[record.network_id, IPv4Address(record.ip)] = (self._clock(), record.link)
-
-    def _rested(self, network_id: str) -> tuple[IPv4Address, ...]:
-        """Addresses that must rest still, the oldest first: given back a moment ago, or their link is still there."""
-        now = self._clock()
-        for key, (since, link) in list(self._resting.items()):
-            if now - since >= REST and not _is_link(link):
-                del self._resting[key]
-        return tuple(address for network, address in self._resting if network == network_id)
-
-    # -- published ports
-
-    async def publish(
-        self,
-        container: str,
-        endpoint: Endpoint,
-        bindings: Mapping[str, Sequence[PortBinding] | None],
-        exposed: Iterable[str] = (),
-        publish_all: bool = False,
-        name: str = "",
-    ) -> dict[str, tuple[PortBinding, ...]]:
-        """Hold the host ports of *bindings* ({"80/tcp": (PortBinding, …)}), with *publish_all* all *exposed* ones.
-
-        Gives the same keys with the real addresses, as inspect shows them. All or nothing. Raises Conflict (a
-        taken port), Forbidden (a low one), InvalidRequest, Unsupported (not TCP), in Docker's words with *name*.
+        That is its gateway's, of a bridge, as in Docker; None when it has none (or only internal ones).
         """
-        wishes = ports.plan(bindings, exposed, publish_all)
-        if not wishes or not endpoint.ip:
-            return {}
-        self._owners.add(container)
-        shown: dict[str, tuple[PortBinding, ...]] = {}
-        try:
-            for wish in wishes:
-                held = await self._hold(container, wish, Address(endpoint.ip, wish.port, wish.proto))
-                shown[wish.key] = shown.get(wish.key, ()) + ports.show(held.host)
-        except BaseException as error:
-            with contextlib.suppress(LabdockError):
-                await self.unpublish(container)
-            if isinstance(error, LabdockError):
-                error.message = (
-                    "driver failed programming external connectivity on endpoint"
-                    f" {name or container[:12]} ({endpoint.endpoint_id}): {error.message}"
-                )
-            raise
-        return shown
-
-    async def _hold(self, container: str, wish: ports.Wish, target: Address) -> Published:
-        """The first host address of *wish* that is free."""
-        for host in wish.hosts[:-1]:
-            with contextlib.suppress(Conflict):
-                return await self._outside.publish(container, host, target)
-        return await self._outside.publish(container, wish.hosts[-1], target)
-
-    async def unpublish(self, container: str) -> None:
-        """Close everything that the container published; its connections end."""
-        if container in self._owners:
-            await self._outside.unpublish(container)
-            self._owners.discard(container)
+        bridged = tuple(r for r in self.members.of(container) if r.link)
+        record = choose_gateway(bridged) or choose_gateway(bridged, 6)
+        if record is None:
+            return None
+        network = self._known[record.network_id]
+        return show(record), network.options.get("com.docker.network.bridge.host_binding_ipv4", "")
 
     # -- after a restart
 
     async def restore(self, live: Iterable[str]) -> None:
         """Keep what the *live* containers have, as the kernel has it; take away what others left behind."""
         alive = set(live)
-        for record in list(self._endpoints.values()):
+        for record in self.members.all():
             if record.container not in alive:
-                self._forget(record)
-        for owner in self._owners - alive:
-            await self.unpublish(owner)
-        missing = await self._corner.run(lambda: self._sweep(alive))
+                self.members.forget(record)
+        await self.publishing.keep(alive)
+        wanted = {record.container for record in self.members.all()}
+        missing = await self._corner.run(lambda: self._sweep(alive, wanted))
         for container in sorted(missing):
             log.warning("container %s runs, and its network namespace is gone", container[:12])
 
     # -- below: in the corner's thread
 
-    def _have_default(self) -> None:
+    def _have_all(self) -> None:
         for name, driver in (("host", "host"), ("none", "null")):
             if not any(network.name == name for network in self._known.values()):
-                self._remember(Network(id=new_id(), name=name, driver=driver, created=time.time_ns()))
+                self.remember(Network(id=new_id(), name=name, driver=driver, created=time.time_ns()))
         links.raise_loopback(self._corner.home)
         default = next((network for network in self._known.values() if network.name == "bridge"), None)
-        there = BRIDGE in self._corner.home.links()
-        if default is None or (not there and self._collides(default)):
+        there = self._corner.home.links()
+        if default is None or (BRIDGE not in there and self._collides(default)):
             default = self._plan_default(default)
-            self._remember(default)
-        made = bridge.ensure(self._corner, default)
-        if made or not rules.are_there(self._nft, self._known.values()):
-            rules.apply(self._nft, self._known.values())
+            self.remember(default)
+        wanted = {network.link for network in self._known.values()}
+        for name in there:
+            if _OURS.match(name) and name not in wanted:
+                links.delete(self._corner.home, name)
+        for network in self._known.values():
+            driver_ = _DRIVERS.get(network.driver)
+            if driver_ is None:
+                continue
+            try:
+                driver_.ensure(self._corner, network)
+            except Exception as error:
+                if network is default:
+                    raise
+                # The way out may come up later than the engine; joining looks again.
+                log.warning("network %s: %s", network.name, error)
+        script = rules.repairs(rules.listed(self._nft), self._known.values())
+        if script:
+            rules.run(self._nft, script)
 
     def _collides(self, network: Network) -> bool:
         """Whether the host has a route into the subnet by now (a laptop that moved)."""
@@ -291,7 +334,8 @@ class Networks:
         return tuple(IPv4Network(route, strict=False) for route in self._host.routes)
 
     def _plan_default(self, before: Network | None) -> Network:
-        subnet = ipam.choose_subnet(self._routes())
+        others = ipam.parse_all([network.subnet for network in self._known.values() if network is not before])
+        subnet = ipam.choose_subnet([*self._routes(), *others])
         options = {
             "com.docker.network.bridge.default_bridge": "true",
             "com.docker.network.bridge.enable_icc": "true",
@@ -312,24 +356,117 @@ class Networks:
             options=options,
         )
 
-    def _remember(self, network: Network) -> None:
-        self._networks.put(network.id, network, network.name)
-        self._known[network.id] = network
+    def _build(self, network: Network) -> None:
+        _DRIVERS[network.driver].ensure(self._corner, network)
+        if network.driver == "bridge":
+            try:
+                rules.run(self._nft, rules.added(network))
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    bridge.remove(self._corner, network)
+                raise
 
-    def _create(self, container: str) -> None:
-        with self._corner.create(container) as inside:
-            links.raise_loopback(inside)
+    def _demolish(self, network: Network) -> None:
+        if network.driver == "bridge" and rules.chain_of(network) in rules.listed(self._nft):
+            rules.run(self._nft, rules.removed(network))
+        _DRIVERS[network.driver].remove(self._corner, network)
 
-    def _join(self, network: Network, record: EndpointRecord) -> None:
+    def _join_all(
+        self,
+        container: str,
+        records: Sequence[EndpointRecord],
+        now: tuple[EndpointRecord, ...],
+        *,
+        fresh: bool,
+        stale: Sequence[str],
+    ) -> None:
+        """*now*: all its endpoints, *records* among them."""
+        for name in stale:
+            links.delete(self._corner.home, name)
+        prepare = _allow_ipv6 if any(record.ip6 for record in records) else None
+        before = tuple(record for record in now if record not in records)
+        inside = self._corner.create(container, prepare) if fresh else self._corner.enter(container, prepare)
+        with inside:
+            if fresh and not records:
+                links.raise_loopback(inside)
+            try:
+                for record in records:
+                    self._join(record, inside, now if fresh else ())
+                if not fresh:
+                    _route(inside, before, now)
+            except BaseException:
+                for record in records:
+                    with contextlib.suppress(OSError):
+                        self._remove_link(record, inside)
+                if fresh:
+                    self._corner.remove(container)
+                else:
+                    with contextlib.suppress(OSError):
+                        _route(inside, (), before)
+                raise
+
+    def _join(self, record: EndpointRecord, inside: Netlink, among: tuple[EndpointRecord, ...]) -> None:
+        network = self._known[record.network_id]
+        if network.driver != "bridge":
+            vlans.ensure(self._corner, network)
+        routes = []
+        for version in (4, 6):
+            if among and choose_gateway(among, version) == record:
+                routes.append(gateway_of(record, version))
+        _DRIVERS[network.driver].join(self._corner, network, record, inside, tuple(routes))
+
+    def _part(self, record: EndpointRecord, others: tuple[EndpointRecord, ...]) -> None:
         with self._corner.enter(record.container) as inside:
-            bridge.join(self._corner, network, record, inside)
+            self._remove_link(record, inside)
+            _route(inside, (record, *others), others)
 
-    def _sweep(self, alive: set[str]) -> set[str]:
+    def _remove_link(self, record: EndpointRecord, inside: Netlink) -> None:
+        if record.link:
+            links.delete(self._corner.home, record.link)
+        else:
+            links.delete(inside, record.interface)
+
+    def _sweep(self, alive: set[str], wanted: set[str]) -> set[str]:
         """Remove the namespaces of the dead; gives the live containers whose own is not there."""
         for name in self._corner.names() - alive:
             self._corner.remove(name)
-        wanted = {record.container for record in self._endpoints.values()}
         return {container for container in wanted if not self._corner.is_mounted(container)}
+
+
+def _route(inside: Netlink, before: tuple[EndpointRecord, ...], now: tuple[EndpointRecord, ...]) -> None:
+    """Have the default routes go by the gateway of *now*, where that is another than *before*."""
+    for version in (4, 6):
+        chosen = choose_gateway(now, version)
+        if chosen is not None and chosen != choose_gateway(before, version):
+            links.route_by(inside, chosen.interface, gateway_of(chosen, version), version)
+
+
+def gateway_of(record: EndpointRecord, version: int) -> str:
+    return record.gateway if version == 4 else record.gateway6
+
+
+def show(record: EndpointRecord) -> Endpoint:
+    return Endpoint(
+        network=record.network,
+        network_id=record.network_id,
+        endpoint_id=record.id,
+        ip=record.ip,
+        prefix=record.prefix,
+        gateway=record.gateway,
+        mac=record.mac,
+        interface=record.interface,
+        ip6=record.ip6,
+        prefix6=record.prefix6,
+        gateway6=record.gateway6,
+        dns_names=record.dns_names,
+    )
+
+
+def _allow_ipv6() -> None:
+    """In a container's namespace: undo a host's default of no IPv6."""
+    for name in ("all", "default"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("0", encoding="ascii")
 
 
 def _is_link(name: str) -> bool:
@@ -338,10 +475,3 @@ def _is_link(name: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _check_mac(mac: str) -> None:
-    try:
-        links.pack_mac(mac)
-    except ValueError as error:
-        raise InvalidRequest(f"invalid MAC address: {mac!r}") from error

@@ -50,11 +50,15 @@ def parse_host_port(text: str) -> tuple[int, int]:
 
 
 def plan(
-    bindings: Mapping[str, Sequence[PortBinding] | None], exposed: Iterable[str] = (), publish_all: bool = False
+    bindings: Mapping[str, Sequence[PortBinding] | None],
+    exposed: Iterable[str] = (),
+    publish_all: bool = False,
+    default_host: str = "",
 ) -> list[Wish]:
     """Everything to publish: *bindings*, and with *publish_all* every *exposed* port that has none.
 
-    An entry of *bindings* without a binding means any host port. Raises InvalidRequest.
+    An entry of *bindings* without a binding means any host port, a binding without an address *default_host*.
+    Raises InvalidRequest.
     """
     asked: dict[str, Sequence[PortBinding]] = {key: found or (PortBinding(),) for key, found in bindings.items()}
     if publish_all:
@@ -66,7 +70,7 @@ def plan(
         port, proto = parse_port(key)
         for binding in found:
             first, last = parse_host_port(binding.host_port or "")
-            ip = _parse_host_ip(binding.host_ip or "")
+            ip = _parse_host_ip(binding.host_ip or default_host)
             hosts = tuple(Address(ip, number, proto) for number in range(first, last + 1))
             wishes.append(Wish(f"{port}/{proto}", port, proto, hosts))
     return wishes

@@ -15,10 +15,10 @@ INSTRUCTIONS = tuple(
     "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL "
     "ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR".split()
 )
-_LINE = re.compile(r"^\s*(?:[\w., ]+=\s*)?%(%?)(container|dockerfile)\b(.*)$", re.DOTALL)
+_LINE = re.compile(r"^\s*(?:[\w., ]+=\s*)?%(%?)(container|dockerfile|explain)\b(.*)$", re.DOTALL)
 #: Commands whose arguments are containers, and those whose arguments are images.
 OF_CONTAINERS = frozenset(
-    "attach exec inspect kill logs pause port rename restart rm start stop top unpause wait".split()
+    "attach exec explain inspect kill logs pause port rename restart rm start stop top unpause wait".split()
 )
 OF_IMAGES = frozenset("create history inspect push rmi run save tag".split())
 #: Names are asked of the engine at most this often (seconds), so that typing stays quick.
@@ -78,13 +78,14 @@ class Completion:
         import click
 
         from labdock.commands.building import build_cell
+        from labdock.commands.explanation import explain
         from labdock.commands.tree import root
 
         incomplete = "" if text[-1:].isspace() else text.rsplit(None, 1)[-1]
         words = shlex.split(text[: len(text) - len(incomplete)])
-        command: click.Command = root if magic == "container" else build_cell
+        command: click.Command = {"container": root, "dockerfile": build_cell, "explain": explain}[magic]
         context = click.Context(command)
-        path: list[str] = []
+        path: list[str] = [] if magic == "container" else [magic]
         while isinstance(command, click.Group) and words:
             following = command.get_command(context, words[0])
             if following is None:

@@ -131,7 +131,7 @@ class NotebookFace:
     def converse(
         self, attached: Attached, target: Target, *, stdin: bool, tty: bool, proxy_signals: bool = True
     ) -> None:
-        from labdock.commands.conversation import Input, converse
+        from labdock.client.conversation import Input, converse
 
         converse(attached, self.write, Input(self._body) if stdin else None)
 

@@ -1,4 +1,4 @@
-"""The magics: ``%container``, ``%%container``, ``%%dockerfile``."""
+"""The magics: ``%container``, ``%%container``, ``%%dockerfile``, ``%explain``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from labdock.errors import LabdockError
 from labdock.notebook.face import NotebookFace
 from labdock.notebook.variables import split
 
-NAMES = (("container", "line_cell"), ("dockerfile", "cell"))
+NAMES = (("container", "line_cell"), ("dockerfile", "cell"), ("explain", "line"))
 #: Commands whose input a cell's body is.
 TAKES_BODY = ("run", "exec")
 
@@ -36,7 +36,12 @@ class Magics:
             """Build the cell: %%dockerfile -t NAME [--context FOLDER] [--build-arg K=V] (%%dockerfile --help)."""
             return self.dockerfile(line, cell)
 
-        for (name, kind), function in zip(NAMES, (container, dockerfile), strict=True):
+        @no_var_expand
+        def explain(line: str) -> object:
+            """Draw what the engine did to make a container: %explain NAME (%explain --help)."""
+            return self.explain(line)
+
+        for (name, kind), function in zip(NAMES, (container, dockerfile, explain), strict=True):
             self._shell.register_magic_function(function, magic_kind=kind, magic_name=name)
         Completion(self._shell).register()
 
@@ -51,6 +56,11 @@ class Magics:
 
         face = self._face(cell, input_line=self._body_line())
         return self._run(line, face, "%%dockerfile", build_cell, body=False)
+
+    def explain(self, line: str) -> object:
+        from labdock.commands.explanation import explain
+
+        return self._run(line, self._face(), "%explain", explain, body=False)
 
     def _run(self, line: str, face: NotebookFace, program: str, command: Any, *, body: bool) -> object:
         from IPython.core.error import UsageError

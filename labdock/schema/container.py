@@ -101,6 +101,7 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     port_bindings: dict[str, tuple[PortBinding, ...] | None] | None = None
     publish_all_ports: bool | None = False
     network_mode: str | None = ""
+    links: tuple[str, ...] | None = None
     auto_remove: bool | None = False
     restart_policy: RestartPolicy | None = None
     log_config: LogConfig | None = None
@@ -138,13 +139,23 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     annotations: dict[str, str] | None = None
 
 
+class EndpointAddresses(_Wire, frozen=True, kw_only=True):
+    """Fixed addresses of a container in a network."""
+
+    ipv4_address: str | None = msgspec.field(default=None, name="IPv4Address")
+    ipv6_address: str | None = msgspec.field(default=None, name="IPv6Address")
+    link_local_ips: tuple[str, ...] | None = msgspec.field(default=None, name="LinkLocalIPs")
+
+
 class EndpointConfig(_Wire, frozen=True, kw_only=True):
-    """One network of a create request."""
+    """One network of a create request, or the settings of a connect request. ``gw_priority``: the highest wins."""
 
     aliases: tuple[str, ...] | None = None
     links: tuple[str, ...] | None = None
     mac_address: str | None = None
     driver_opts: dict[str, str] | None = None
+    ipam_config: EndpointAddresses | None = msgspec.field(default=None, name="IPAMConfig")
+    gw_priority: int | None = 0
 
 
 class NetworkingConfig(_Wire, frozen=True, kw_only=True):

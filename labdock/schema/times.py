@@ -32,6 +32,18 @@ def parse_duration(text: str) -> int | None:
     return -total if negative else total
 
 
+def show_duration(ns: int) -> str:
+    """As Go prints a duration: ``1m30s``, ``1.5s``, ``300ms``."""
+    for unit, size in (("ns", 1), ("µs", 1000), ("ms", 1_000_000)):
+        if abs(ns) < size * 1000:
+            return f"{ns / size:.9f}".rstrip("0").rstrip(".") + unit if ns else "0s"
+    minutes, rest = divmod(abs(ns), 60 * SECOND)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{rest / SECOND:.9f}".rstrip("0").rstrip(".") + "s"
+    shown = (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + seconds
+    return f"-{shown}" if ns < 0 else shown
+
+
 def parse_time(text: str, now_ns: int) -> int:
     """ns since the epoch of: seconds with up to nine decimals, RFC 3339 (also cut short, then UTC), or a Go
     duration before *now_ns*. Raises ValueError. (moby's api/types/time/timestamp.go.)"""

@@ -339,6 +339,46 @@ def test_events(client: Any) -> None:
     assert [status for status in seen if status in wanted] == wanted
 
 
+def test_a_short_programs_words_are_in_the_log_right_after_its_start(client: Any) -> None:
+    for _ in range(5):
+        box = client.containers.create("busybox", "ls -a /")
+        box.start()
+        assert b"bin\n" in box.logs()
+
+
+def test_an_exec_is_left_by_the_keys_of_the_clients_configuration(client: Any) -> None:
+    api = client.api
+    box = client.containers.run("busybox", "cat", detach=True, stdin_open=True)
+    api._general_configs["detachKeys"] = "ctrl-p"
+    made = api.exec_create(box.id, "cat", stdin=True, tty=True)
+    raw = _socket_of(api.exec_start(made, tty=True, socket=True))
+    raw.sendall(b"\x10")
+    while raw.recv(100):  # until the engine closes it
+        pass
+    assert api.exec_inspect(made)["Running"]
+    raw.close()
+
+
+def test_what_was_asked_for_at_create_is_shown(client: Any) -> None:
+    made = client.api.create_container("busybox", "true", runtime="runc", environment={"BARE": None, "SET": "1"})
+    shown = client.api.inspect_container(made)
+    assert shown["HostConfig"]["Runtime"] == "runc"
+    assert {"BARE", "SET=1"} <= set(shown["Config"]["Env"])
+
+
+def test_pruning_tells_how_much_was_freed(client: Any) -> None:
+    client.containers.run("busybox", ["sh", "-c", "echo something > /file"])
+    assert client.containers.prune()["SpaceReclaimed"] > 0
+
+
+def test_a_build_takes_several_extra_hosts(client: Any) -> None:
+    script = b"FROM busybox\nRUN ping -c1 a.test && ping -c1 b.test\n"
+    image, _ = client.images.build(
+        fileobj=io.BytesIO(script), extra_hosts={"a.test": "127.0.0.1", "b.test": "127.0.0.1"}, tag="hosts"
+    )
+    assert image.tags == ["hosts:latest"]
+
+
 def test_prunes_and_df(client: Any) -> None:
     client.containers.run("busybox", "true")
     assert len(client.containers.prune()["ContainersDeleted"]) == 1

@@ -33,7 +33,7 @@ _OWN = {
 
 
 async def build(call: Call) -> web.StreamResponse:
-    query = read_build_query(call.query, call.request.query.getall("t", []), dict(call.request.query))
+    query = read_build_query(call.query)
     query = msgspec.structs.replace(query, registry_config=call.request.headers.get("X-Registry-Config", ""))
     own = call.query.boolean("labdock")
     query = msgspec.structs.replace(query, debug=own)
@@ -59,7 +59,7 @@ async def build(call: Call) -> web.StreamResponse:
 async def build_parts(call: Call) -> web.StreamResponse:
     if call.request.content_type != MEDIA_TYPE:
         raise InvalidRequest(f"the build's body must be {MEDIA_TYPE}, not {call.request.content_type}")
-    query = read_build_query(call.query, call.request.query.getall("t", []), dict(call.request.query))
+    query = read_build_query(call.query)
     query = _read_own(call.query, query)
 
     async def work(send: Send) -> None:
@@ -122,8 +122,8 @@ def _read_list(query: Query, name: str, key: str) -> tuple[str, ...]:
     return tuple(map(str, values))
 
 
-def read_build_query(query: Query, names: list[str], everything: dict[str, str]) -> BuildQuery:
-    """The request's parameters (Engine API v1.51, ImageBuild). *names*: every ``t``."""
+def read_build_query(query: Query) -> BuildQuery:
+    """The request's parameters (Engine API v1.51, ImageBuild)."""
     if query.text("version", "1") not in ("", "1"):
         raise Unsupported(
             "labdock does not serve POST /build with version=2 (BuildKit) yet",
@@ -131,7 +131,7 @@ def read_build_query(query: Query, names: list[str], everything: dict[str, str])
         )
     return BuildQuery(
         dockerfile=query.text("dockerfile") or "Dockerfile",
-        names=tuple(name for name in names if name),
+        names=tuple(name for name in query.texts("t") if name),
         build_args={key: _text_or_none("buildargs", value) for key, value in query.json_object("buildargs").items()},
         labels={key: _text_or_none("labels", value) or "" for key, value in query.json_object("labels").items()},
         target=query.text("target"),
@@ -144,10 +144,10 @@ def read_build_query(query: Query, names: list[str], everything: dict[str, str])
         rm=query.boolean("rm", True),
         force_rm=query.boolean("forcerm"),
         cache_from=_cache_from(query),
-        extra_hosts=tuple(host for host in query.text("extrahosts").split(",") if host),
+        extra_hosts=tuple(host for text in query.texts("extrahosts") for host in text.split(",") if host),
         squash=query.boolean("squash"),
         shm_size=query.integer("shmsize") or 0,
-        extra={key: value for key, value in everything.items() if key not in _OWN},
+        extra={key: value for key, value in query.items() if key not in _OWN},
     )
 
 

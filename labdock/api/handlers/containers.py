@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from labdock.api.answers import empty_answer, json_answer
 from labdock.api.bodies import convert, read_object
 from labdock.api.call import Call
 from labdock.api.query import parse_boolean
+from labdock.api.spelling import respell
 from labdock.errors import InvalidRequest
 from labdock.schema.container import CreateRequest
+
+Wire = dict[str, Any]
+_OUTSIDE = ("Memory", "MemorySwap", "CpuShares", "CpusetCpus", "VolumeDriver", "Runtime")
 
 
 async def list_containers(call: Call) -> web.StreamResponse:
@@ -26,10 +32,27 @@ async def create(call: Call) -> web.StreamResponse:
     sent = await read_object(call.request)
     if not sent:
         raise InvalidRequest("invalid request body: a container's configuration is missing")
+    sent = gather_host_config(respell(sent, CreateRequest))
     request = convert(sent, CreateRequest)
     name = call.query.optional("name")
     created = await call.engine.containers.create(request, sent, name, call.query.optional("platform"))
     return json_answer({"Id": created.id, "Warnings": list(created.warnings)}, 201)
+
+
+def gather_host_config(sent: Wire) -> Wire:
+    """*sent* with HostConfig's members that stand outside it (as clients up to API 1.18 wrote them) inside.
+
+    # quirk: docker-py's ``create_container(runtime=…)`` still does so; Docker takes them where HostConfig has none.
+    """
+    outside = {name: sent[name] for name in _OUTSIDE if sent.get(name)}
+    if sent.get("Cpuset"):
+        outside.setdefault("CpusetCpus", sent["Cpuset"])
+    if not outside:
+        return sent
+    inside = sent.get("HostConfig") or {}
+    if not isinstance(inside, dict):
+        return sent
+    return {**sent, "HostConfig": {**inside, **{k: v for k, v in outside.items() if not inside.get(k)}}}
 
 
 async def inspect(call: Call) -> web.StreamResponse:

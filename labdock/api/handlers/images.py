@@ -73,7 +73,7 @@ async def _import(call: Call) -> web.StreamResponse:
     name = query.text("repo")
     if name and query.optional("tag"):
         name = f"{name}:{query.text('tag')}"
-    changes = call.request.query.getall("changes", [])
+    changes = query.texts("changes")
     message, platform = query.text("message"), query.optional("platform")
 
     async def work(send: Send) -> None:
@@ -108,7 +108,7 @@ async def save_one(call: Call) -> web.StreamResponse:
 
 
 async def save_many(call: Call) -> web.StreamResponse:
-    names = [name for text in call.request.query.getall("names", []) for name in text.split(",") if name]
+    names = [name for text in call.query.texts("names") for name in text.split(",") if name]
     if not names:
         raise InvalidRequest("names (of the images to save) are missing")
     return await _save(call, names)

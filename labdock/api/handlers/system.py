@@ -40,7 +40,7 @@ async def kill_exec(call: Call) -> web.StreamResponse:
 
 
 async def df(call: Call) -> web.StreamResponse:
-    return json_answer(await call.engine.system.df(frozenset(call.request.query.getall("type", []))))
+    return json_answer(await call.engine.system.df(frozenset(call.query.texts("type"))))
 
 
 async def events(call: Call) -> web.StreamResponse:
@@ -83,6 +83,11 @@ async def inspect_plugin(call: Call) -> web.StreamResponse:
 
 async def doctor(call: Call) -> web.StreamResponse:
     return json_answer(call.engine.system.doctor())
+
+
+async def explain(call: Call) -> web.StreamResponse:
+    """What the engine did for a container, in facts."""
+    return json_answer(await call.engine.system.explain(call["id"]))
 
 
 async def bootstrap(call: Call) -> web.StreamResponse:

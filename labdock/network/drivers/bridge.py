@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from labdock.network import ipam, links
@@ -13,31 +14,52 @@ from labdock.network.records import EndpointRecord, Network
 
 #: As large as slirp4netns takes; between containers the kernel moves such segments whole.
 MTU = 65520
+_FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 
 
 def ensure(corner: Corner, network: Network) -> bool:
-    """Have the bridge, its address and forwarding; True when the bridge was not there. Raises OSError."""
-    subnet = IPv4Network(network.subnet)
-    gateway = IPv4Address(network.gateway)
-    made = links.ensure_bridge(
-        corner.home, network.link, network.gateway, subnet.prefixlen, network.mtu, ipam.mac_of(gateway)
-    )
-    forward = Path("/proc/sys/net/ipv4/ip_forward")
-    if forward.read_text(encoding="ascii").strip() != "1":
-        forward.write_text("1", encoding="ascii")
+    """Have the bridge, its addresses and forwarding; True when the bridge was not there. Raises OSError."""
+    addresses = [
+        (gateway, ipaddress.ip_network(subnet).prefixlen)
+        for gateway, subnet in ((network.gateway, network.subnet), (network.gateway6, network.subnet6))
+        if gateway
+    ]
+    mac = ipam.mac_of(ipaddress.ip_address(addresses[0][0]))
+    if network.subnet6:
+        with contextlib.suppress(FileNotFoundError):
+            _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "0")
+    made = links.ensure_bridge(corner.home, network.link, addresses, network.mtu or MTU, mac)
+    _write(_FORWARDING[0], "1")
+    if network.subnet6:
+        _write(_FORWARDING[1], "1")
     return made
 
 
-def join(corner: Corner, network: Network, endpoint: EndpointRecord, inside: Netlink) -> None:
-    """Give the namespace of the endpoint's container (*inside* talks to it) its link, address and default route.
+def remove(corner: Corner, network: Network) -> None:
+    """Remove the bridge. No error when it is gone."""
+    links.delete(corner.home, network.link)
+
+
+def join(corner: Corner, network: Network, endpoint: EndpointRecord, inside: Netlink, routes: tuple[str, ...]) -> None:
+    """Give the namespace of the endpoint's container (*inside* talks to it) its link, addresses and default *routes*.
 
     Raises OSError; then nothing is left.
     """
     fd = os.open(corner.path(endpoint.container), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        joint = links.Joint(
-            endpoint.link, endpoint.interface, endpoint.mac, endpoint.ip, endpoint.prefix, endpoint.gateway, network.mtu
-        )
-        joint.make(corner.home, inside, fd, links.index_of(network.link))
+        joint = links.Joint(endpoint.interface, endpoint.mac, addresses_of(endpoint), routes, network.mtu or MTU)
+        bridge = links.index_of(network.link)
+        joint.make_pair(corner.home, inside, fd, endpoint.link, bridge, isolated=not network.icc)
     finally:
         os.close(fd)
+
+
+def addresses_of(endpoint: EndpointRecord) -> tuple[tuple[str, int], ...]:
+    pairs = ((endpoint.ip, endpoint.prefix), (endpoint.ip6, endpoint.prefix6))
+    return tuple((ip, prefix) for ip, prefix in pairs if ip)
+
+
+def _write(path: str, value: str) -> None:
+    switch = Path(path)
+    if switch.read_text(encoding="ascii").strip() != value:
+        switch.write_text(value, encoding="ascii")

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from labdock.store.layers.rooted import FLAGS, remove_tree
 
+#: Seconds for which the thread stays when there is nothing to free: starting one costs more than waiting.
+LINGER = 2.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -17,9 +20,10 @@ class Trash:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._names: list[str] = []
         self._thread: threading.Thread | None = None
+        self._idle = False
         self._count = 0
         self._closed = False
         path.mkdir(parents=True, exist_ok=True)
@@ -44,6 +48,7 @@ class Trash:
             if self._closed:
                 return
             self._names += names
+            self._lock.notify_all()
             if self._names and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="labdock-free", daemon=True)
                 self._thread.start()
@@ -53,8 +58,14 @@ class Trash:
         try:
             while True:
                 with self._lock:
+                    if not self._names and not self._closed:
+                        self._idle = True
+                        self._lock.notify_all()
+                        self._lock.wait(LINGER)
+                        self._idle = False
                     if not self._names or self._closed:
                         self._thread = None
+                        self._lock.notify_all()
                         return
                     name = self._names.pop()
                 try:
@@ -69,12 +80,14 @@ class Trash:
 
     def wait(self) -> None:
         """Until everything thrown away so far is freed."""
-        thread = self._thread
-        if thread is not None:
-            thread.join()
+        with self._lock:
+            self._lock.wait_for(lambda: self._thread is None or (self._idle and not self._names))
 
     def close(self) -> None:
         """Stop after the tree that is being freed; the rest waits for the next start."""
         with self._lock:
             self._closed = True
-        self.wait()
+            self._lock.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join()

@@ -537,6 +537,12 @@ class FakeVolumes:
 
 
 class FakeSystem:
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+
+    async def explain(self, ref: str) -> Wire:
+        return {"Id": self._containers.get(ref).id}
+
     def version(self) -> Wire:
         return {"Version": "0", "ApiVersion": "1.51"}
 
@@ -602,7 +608,7 @@ class FakeEngine:
         self.builds = FakeBuilds()
         self.networks = FakeNetworks()
         self.volumes = FakeVolumes()
-        self.system = FakeSystem()
+        self.system = FakeSystem(self.containers)
         self.events = FakeEvents()
         self.registry = FakeRegistry()
 

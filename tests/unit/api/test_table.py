@@ -46,6 +46,8 @@ LINES: list[tuple[str, str, Any, int, Check]] = [
     ("GET", "/v1.24/system/df", None, 404, message("^page not found$")),
     ("GET", "/v1.25/system/df", None, 200, lambda f: f["LayersSize"] == 0),
     ("GET", "/labdock/doctor", None, 200, lambda f: f["Rung"] == "R0"),
+    ("GET", "/labdock/containers/web/explain", None, 200, lambda f: f["Id"] == ID),
+    ("GET", "/labdock/containers/nope/explain", None, 404, message("^No such container: nope$")),
     ("GET", "/labdock/registry", None, 200, lambda f: f["Running"] is False),
     ("POST", "/labdock/registry", {"Port": 0, "User": "ada", "Password": "x"}, 201, lambda f: f["Address"] == "127.0.0.1"),
     ("POST", "/labdock/registry", {"Port": "x"}, 400, lambda f: "Port" in f["message"]),

@@ -17,7 +17,7 @@ def loaded(code: str) -> set[str]:
     return set(shown.stdout.split())
 
 
-RUN = "import labdock.cli.terminal, labdock.cli.signals, labdock.client.containers, labdock.commands.conversation\n"
+RUN = "import labdock.cli.terminal, labdock.cli.signals, labdock.client.containers, labdock.client.conversation\n"
 RUN += "import labdock.commands.dispatch, labdock.commands.running, labdock.client.engine"
 
 

@@ -21,7 +21,8 @@ from labdock.client.scripted import Reply, Script, ScriptedTransport
 from labdock.commands import run, transfer_view
 from labdock.commands.build_view import BuildView, as_html, as_text
 from labdock.commands.cards import ImageCard
-from labdock.commands.results import Result
+from labdock.commands.explanation import Explanation
+from labdock.commands.results import Result, live_type
 from labdock.commands.transfer_view import TransferView
 from labdock.notebook.face import NotebookFace
 from labdock.schema import build
@@ -69,6 +70,49 @@ IMAGES: list[dict[str, Any]] = [
     },
     {"Id": f"sha256:{OTHER}", "RepoTags": None, "Created": NOW - 40, "Size": 12},
 ]
+EXPLAINED = {
+    "Id": ID,
+    "Name": "x" + EVIL,
+    "Image": EVIL,
+    "Status": "running",
+    "Args": ["httpd", EVIL],
+    "Plan": {"Rung": "R0", "Identity": "user", "Egress": "slirp4netns", "Snapshotter": "overlay"},
+    "IdMaps": {
+        "Uids": [{"Inside": 0, "Outside": 1000, "Count": 1}, {"Inside": 1, "Outside": 100000, "Count": 65536}],
+        "Gids": [{"Inside": 0, "Outside": 1000, "Count": 1}],
+    },
+    "Process": {
+        "Pid": 12,
+        "PidInside": 1,
+        "Uid": 0,
+        "Gid": 0,
+        "Capabilities": ["CHOWN", "KILL"],
+        "Seccomp": "filter",
+        "NoNewPrivileges": True,
+    },
+    "Parents": [{"Pid": 12, "Name": EVIL}, {"Pid": 10, "Name": "conmon"}, {"Pid": 2, "Name": "labdock-engine"}],
+    "Namespaces": [
+        {"Kind": "user", "Id": "user:[1]", "Own": False, "Meaning": "ids and rights"},
+        {"Kind": "pid", "Id": "pid:[2]", "Own": True, "Meaning": "processes"},
+    ],
+    "Mounts": [
+        {"Target": "/", "Type": "overlay", "Source": "overlay", "ReadOnly": False, "Lower": 3},
+        {"Target": "/proc", "Type": "proc", "Source": "proc", "ReadOnly": False, "Lower": 0},
+        {"Target": f"/data{EVIL}", "Type": "ext4", "Source": f"/home{EVIL}", "ReadOnly": True, "Lower": 0},
+        {"Target": f"/data{EVIL}/below", "Type": "ext4", "Source": "/b", "ReadOnly": True, "Lower": 0},
+        {"Target": "/etc/hosts", "Type": "ext4", "Source": f"/c/{ID}/hosts", "ReadOnly": False, "Lower": 0},
+    ],
+    "Layers": [{"CreatedBy": EVIL, "Size": 10}, {"CreatedBy": "CMD sh", "Size": 0}],
+    "Written": 4096,
+    "Network": {
+        "Mode": "bridge",
+        "Endpoints": [{"Network": "bridge", "Address": "172.17.0.2/16", "Gateway": "172.17.0.1", "Mac": "02:42"}],
+        "Published": [
+            {"Port": "80/tcp", "HostIp": "127.0.0.1", "HostPort": "8080"},
+            {"Port": "80/tcp", "HostIp": "::", "HostPort": "8080"},
+        ],
+    },
+}
 SCRIPT = (
     Script()
     .on("GET", "/containers/json", Reply(json=CONTAINERS))
@@ -117,6 +161,7 @@ SCRIPT = (
         "/images/search",
         Reply(json=[{"name": "a/b", "description": f"d{EVIL}", "star_count": 3, "is_official": True}]),
     )
+    .on("GET", "/labdock/containers/web/explain", Reply(json=EXPLAINED))
     .on("GET", "/labdock/registry", Reply(json={"Running": True, "Address": "::", "Port": 5000, "User": EVIL}))
 )
 
@@ -196,6 +241,9 @@ CASES: dict[str, Callable[[], Result]] = {
     "top": lambda: ask("top", "web"),
     "df": lambda: ask("system", "df"),
     "df-verbose": lambda: ask("system", "df", "-v"),
+    "explain": lambda: ask("explain", "web"),
+    "explain-stopped": lambda: Explanation(EXPLAINED | {"Process": None, "Parents": [], "Status": "exited"}),
+    "ps-json-flag": lambda: ask("ps", "--json"),
     "search": lambda: ask("search", "a"),
     "registry-status": lambda: ask("registry", "status"),
     "pull-running": lambda: transfer(*PULL[:-2]),
@@ -256,7 +304,11 @@ def test_notebook(name: str) -> None:
     shown: Any = CASES[name]()
     text = shown._repr_html_()
     hold(f"{name}.html", text)
-    assert shown._repr_mimebundle_() == {"text/plain": str(shown), "text/html": text}
+    bundle = shown._repr_mimebundle_()
+    assert (bundle.pop("text/plain"), bundle.pop("text/html")) == (str(shown), text)
+    for kind, data in bundle.items():
+        assert kind == live_type(shown.live[0])
+        assert set(data) <= {"id", "ids"}, "ids to ask for, nothing else"
     assert Elements(text).suspicious == []
 
 

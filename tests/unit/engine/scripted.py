@@ -117,7 +117,7 @@ class ScriptedDriver:
 
 
 class BareStage:
-    """Sets nothing up, and remembers what it was asked."""
+    """Sets nothing up, and remembers what it was asked. ``gate``: mounts go only when it is set."""
 
     note = staticmethod(Stage.note)
 
@@ -125,6 +125,9 @@ class BareStage:
         self.folder = folder
         self.up: list[str] = []
         self.down: list[str] = []
+        self.released: list[str] = []
+        self.forgotten: list[str] = []
+        self.gate: asyncio.Event | None = None
         self.refuse: BaseException | None = None
 
     async def set_up(self, record: ContainerRecord) -> tuple[Bundle, tuple[Endpoint, ...], Ports]:
@@ -135,4 +138,16 @@ class BareStage:
         return Bundle(record.id, self.folder / record.id, {}, None), (endpoint,), {}
 
     async def tear_down(self, record: ContainerRecord) -> None:
-        self.down.append(record.id)
+        await self.release(record.id)
+        await self.clear(record.id)
+
+    async def release(self, container: str) -> None:
+        self.released.append(container)
+
+    async def clear(self, container: str) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+        self.down.append(container)
+
+    async def forget(self, container: str) -> None:
+        self.forgotten.append(container)

@@ -33,6 +33,12 @@ def build(body: dict[str, Any], image: ImageConfig = IMAGE) -> ContainerRecord:
     )
 
 
+def test_a_variable_without_a_value_is_shown_and_taken_from_the_program() -> None:
+    record = build({"Env": ["A", "B=2", "C"]})
+    assert record.config.env == ("PATH=/bin", "A", "B=2", "C")
+    assert record.env == ("PATH=/bin", "B=2")
+
+
 @pytest.mark.parametrize(
     ("body", "args"),
     [

@@ -40,6 +40,9 @@ class Outer:
     async def unpublish(self, owner: str) -> None:
         self.held.pop(owner, None)
 
+    async def retarget(self, owner: str, ip: str) -> None:
+        raise AssertionError("the registry's port stays where it is")
+
     async def published(self) -> tuple[Published, ...]:
         return tuple(self.held.values())
 

@@ -179,7 +179,7 @@ def test_a_restart_policy_backs_off_and_gives_up_when_told(tmp_path: Path) -> No
             await bench.settle()
             assert bench.record.state.restarts == min(number + 1, 3)
         assert len(bench.driver.made) == 4
-        assert bench.pauses == [0.2, 0.4, 0.8]
+        assert bench.pauses == [0.1, 0.2, 0.4]
         assert bench.record.state.status == Status.EXITED
 
     policy = RestartPolicy(name="on-failure", maximum_retry_count=3)

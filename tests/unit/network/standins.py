@@ -40,6 +40,15 @@ class StandinOutside:
         self.asked += 1
         self.held = [held for held in self.held if held.owner != owner]
 
+    async def retarget(self, owner: str, ip: str) -> None:
+        self.asked += 1
+        self.held = [
+            Published(held.owner, held.host, Address(ip, held.target.port, held.target.proto))
+            if held.owner == owner
+            else held
+            for held in self.held
+        ]
+
     async def published(self) -> tuple[Published, ...]:
         return tuple(self.held)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from labdock.errors import Conflict, InvalidRequest, NoSuchNetwork, SystemFailure
+from labdock.errors import Conflict, Forbidden, InvalidRequest, NoSuchNetwork, SystemFailure
 from labdock.network import netlink
 from labdock.network.netlink import Netlink
 from labdock.network.networks import BRIDGE, Networks
@@ -138,7 +138,8 @@ def test_the_table_explains_itself(tmp_path: Path) -> None:
     async def body(networks: Networks, outside: StandinOutside) -> None:
         listed = list_table()
         assert "masquerade" in listed
-        assert 'comment "network bridge: its containers leave with the address of the way out"' in listed
+        assert 'comment "the rest leaves with the address of the way out"' in listed
+        assert 'comment "network bridge: its containers reach each other"' in listed
         assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == "1\n"
 
     with_networks(tmp_path, body)
@@ -279,7 +280,7 @@ def test_a_failed_connect_leaves_nothing(tmp_path: Path) -> None:
         await networks.connect("c", "bridge", ip="172.17.5.5", mac="02:00:00:00:00:07")
         (endpoint,) = networks.endpoints("bridge")
         assert (endpoint.ip, endpoint.mac) == ("172.17.5.5", "02:00:00:00:00:07")
-        with pytest.raises(Conflict, match="already exists in network bridge"):
+        with pytest.raises(Forbidden, match="already exists in network bridge"):
             await networks.connect("c", "bridge")
         await networks.create_sandbox("d")
         with pytest.raises(Conflict, match="Address already in use"):

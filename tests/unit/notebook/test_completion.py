@@ -28,6 +28,8 @@ def offered(line: str, first: str = "", *, in_body: bool = False) -> list[str] |
         ("%container run --sig", ["--sig-proxy"]),
         ("%container stop w", ["web"]),
         ("%container stop ", ["web", "db"]),
+        ("%explain d", ["db"]),
+        ("%container explain ", ["web", "db"]),
         ("%container run bus", ["busybox:latest"]),
         ("%container rmi ", ["busybox:latest", "app:1"]),
         ("%container image rm a", ["app:1"]),

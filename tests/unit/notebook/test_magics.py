@@ -159,6 +159,12 @@ def test_following_logs_ends_quietly_when_interrupted(
     NotebookFace().follow(("stdout", part[8:]) for part in lines())
 
 
+def test_a_container_is_explained(shell: Any, script: Script) -> None:
+    script.on("GET", "/labdock/containers/nope/explain", Reply(404, {"message": "No such container: nope"}))
+    with pytest.raises(UsageError, match="No such container: nope"):
+        shell.run_line_magic("explain", "nope")
+
+
 BUILT = [
     b'{"event":"started","step":1,"total":1,"text":"FROM busybox","line":1}\n',
     b'{"event":"built","image":"sha256:' + ID.encode() + b'","names":["app:latest"],"seconds":0.1}\n',

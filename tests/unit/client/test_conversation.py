@@ -6,10 +6,10 @@ import os
 import socket
 import threading
 
+from labdock.client.conversation import Input, converse
 from labdock.client.http1 import Head
 from labdock.client.streams import Attached
 from labdock.client.transport import RawStream
-from labdock.commands.conversation import Input, converse
 
 
 def attach() -> tuple[Attached, socket.socket]:
