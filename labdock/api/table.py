@@ -8,7 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labdock.api.call import Handler, Version
-from labdock.api.handlers import builds, containers, images, networks, registries, registry, streams, system, volumes
+from labdock.api.handlers import (
+    builds,
+    containers,
+    files,
+    images,
+    networks,
+    registries,
+    registry,
+    streams,
+    system,
+    volumes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +46,11 @@ _SERVED = (
     Row("GET", "/containers/{id}/json", containers.inspect),
     Row("GET", "/containers/{id}/top", containers.top),
     Row("GET", "/containers/{id}/logs", streams.logs),
-    Row("GET", "/containers/{id}/changes", containers.changes),
+    Row("GET", "/containers/{id}/changes", files.changes),
+    Row("HEAD", "/containers/{id}/archive", files.stat),
+    Row("GET", "/containers/{id}/archive", files.archive),
+    Row("PUT", "/containers/{id}/archive", files.extract),
+    Row("GET", "/containers/{id}/export", files.export),
     Row("POST", "/containers/{id}/start", containers.start),
     Row("POST", "/containers/{id}/stop", containers.stop),
     Row("POST", "/containers/{id}/restart", containers.restart),
@@ -103,12 +118,8 @@ _UNSERVED = (
     "POST /session",
     "POST /grpc",
     "POST /build/cancel",
-    "GET /containers/{id}/export",
     "GET /containers/{id}/stats",
     "GET /containers/{id}/attach/ws",
-    "GET /containers/{id}/archive",
-    "HEAD /containers/{id}/archive",
-    "PUT /containers/{id}/archive",
     "PUT /volumes/{name}",
     "GET /plugins/privileges",
     "POST /plugins/pull",

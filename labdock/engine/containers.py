@@ -400,11 +400,6 @@ class Containers:
             raise Conflict(f"Container {record.id} is not running")
         return await self._rooms.stage.top(record, ps_args)
 
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        """Not served yet; NoSuchContainer first."""
-        record = self._ledger.get(ref)
-        raise Unsupported(f"listing the changes of container {record.name} (diff) is not supported yet")
-
     def log_source(self, ref: str) -> LogSource:
         """Where its log is read from; raises at once for an unknown container."""
         record = self._ledger.get(ref)

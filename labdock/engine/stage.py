@@ -9,6 +9,7 @@ import asyncio
 import os
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,8 @@ class Stage:
         self._networks = networks
         self._volumes = volumes
         self._ledger = ledger
+        self._staged: set[str] = set()
+        self._borrowed: Counter[str] = Counter()
         self.execs_of: Callable[[str], list[str]] = lambda container: []
         for folder in (self.box / "c", self.box / "rootfs", self.box / "netns", self._containers):
             folder.mkdir(parents=True, exist_ok=True)
@@ -106,12 +109,9 @@ class Stage:
         """Make everything the container needs; the caller tears down when this or a later step fails."""
         network = asyncio.create_task(self._set_up_network(record))
         try:
+            self._staged.add(record.id)
             rootfs = self.mount_root(record.id)
-            for mount in record.mounts:
-                if mount.type == "volume":
-                    self._volumes.ensure(mount.volume)
-                    if mount.copy:
-                        await self._volumes.fill(mount.volume, rootfs, mount.target)
+            await self.fill_volumes(record, rootfs)
             user = users.resolve(rootfs, record.config.user or "", record.host.group_add or ())
         except BaseException:
             network.cancel()
@@ -137,12 +137,38 @@ class Stage:
     def _log(self, container: str) -> Path:
         return self._containers / container / "log"
 
+    async def fill_volumes(self, record: ContainerRecord, rootfs: Path) -> None:
+        """See that its volumes are there, and hold what the image has in their place at their first use."""
+        for mount in record.mounts:
+            if mount.type == "volume":
+                self._volumes.ensure(mount.volume)
+                if mount.copy:
+                    await self._volumes.fill(mount.volume, rootfs, mount.target)
+
     def mount_root(self, container: str) -> Path:
-        """Mount the container's snapshot; its root folder."""
+        """Mount the container's snapshot, unless it is; its root folder."""
         target = self.rootfs(container)
         target.mkdir(exist_ok=True)
-        mounting.mount_all(self._snapshotter.mounts(container), target)
+        if not os.path.ismount(target):
+            mounting.mount_all(self._snapshotter.mounts(container), target)
         return target
+
+    def borrow_root(self, container: str) -> Path:
+        """The mounted root of a container that does not run, until :meth:`give_back_root`; a start shares it."""
+        root = self.mount_root(container)
+        self._borrowed[container] += 1
+        return root
+
+    async def give_back_root(self, container: str) -> None:
+        self._borrowed[container] -= 1
+        if self._borrowed[container] <= 0:
+            del self._borrowed[container]
+            if container not in self._staged:
+                await asyncio.to_thread(unmount_root, self.rootfs(container))
+
+    def mounts_of(self, record: ContainerRecord) -> tuple[SpecMount, ...]:
+        """Its volumes and binds, as the runtime gets them."""
+        return tuple(self._spec_mount(mount) for mount in record.mounts if mount.type != "tmpfs")
 
     async def _set_up_network(self, record: ContainerRecord) -> tuple[str | None, tuple[Endpoint, ...], Ports]:
         """The netns path (None: a fresh empty one is not needed, "host": the sandbox's), addresses, ports."""
@@ -203,7 +229,7 @@ class Stage:
         files: dict[str, str],
     ) -> SpecRequest:
         host, config, machine = record.host, record.config, self._machine
-        mounts = tuple(self._spec_mount(mount) for mount in record.mounts if mount.type != "tmpfs")
+        mounts = self.mounts_of(record)
         security = _security(host, machine)
         return SpecRequest(
             rootfs=str(rootfs),
@@ -310,8 +336,12 @@ class Stage:
     async def clear(self, container: str) -> None:
         """The second half: its mounts and its bundle."""
 
+        self._staged.discard(container)
+        borrowed = container in self._borrowed
+
         def take_away() -> None:
-            unmount_root(self.rootfs(container))
+            if not borrowed:
+                unmount_root(self.rootfs(container))
             shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
 
         # quirk: an overlay that goes writes out all of the file system it lies on (ovl_sync_fs): seconds, at times.

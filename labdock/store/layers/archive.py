@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Collection
 
 from labdock.store.layers import headers
 from labdock.store.layers.headers import BLOCK, Entry
@@ -19,14 +20,21 @@ _READ = 1 << 20
 _END = bytes(2 * BLOCK)
 
 
-def write_archive(folder: int, name: bytes, shown: bytes, out: Sink) -> None:
+#: A folder's device and inode.
+Identity = tuple[int, int]
+
+
+def write_archive(
+    folder: int, name: bytes, shown: bytes, out: Sink, *, closed: Collection[Identity] = frozenset()
+) -> None:
     """Write *name* in the folder fd *folder*, with all below it, to *out*, as *shown*; no link is followed.
 
     *name* "." is the folder itself; *shown* "" leaves the entries' names as they are below it (and the folder out).
-    A folder comes before what is in it, its files before its folders, each sorted. What goes while it is read is left out; a file that
-    shrinks is filled with zeros. Sockets are left out. Raises OSError.
+    A folder comes before what is in it, its files before its folders, each sorted. What goes while it is read is left
+    out; a file that shrinks is filled with zeros. Sockets are left out, and what is in the folders *closed* below the
+    topmost one. Raises OSError.
     """
-    writer = _Writer(out)
+    writer = _Writer(out, closed)
     found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if stat.S_ISDIR(found.st_mode):
         top = open_folder(folder, name, links=False)
@@ -40,8 +48,9 @@ def write_archive(folder: int, name: bytes, shown: bytes, out: Sink) -> None:
 
 
 class _Writer:
-    def __init__(self, out: Sink) -> None:
+    def __init__(self, out: Sink, closed: Collection[Identity]) -> None:
         self._out = out
+        self._closed = closed
         self._buffer = bytearray()
         self._links: dict[tuple[int, int], bytes] = {}
 
@@ -64,11 +73,14 @@ class _Writer:
             pending.extend(reversed(inner))
 
     def _add_folder(self, fd: int, path: bytes, shown: bytes) -> list[bytes]:
-        whole = shown + b"/" + path if path and shown else path or shown
+        whole = shown.rstrip(b"/") + b"/" + path if path and shown else path or shown
+        found = os.fstat(fd)
         if whole:
-            entry = _entry(whole.rstrip(b"/") + b"/", headers.FOLDER, os.fstat(fd))
+            entry = _entry(whole.rstrip(b"/") + b"/", headers.FOLDER, found)
             entry.xattrs = public_xattrs(read_xattrs(fd))
             self._put(headers.encode(entry))
+        if path and (found.st_dev, found.st_ino) in self._closed:
+            return []
         above = whole.rstrip(b"/") + b"/" if whole else b""
         below = path + b"/" if path else b""
         inner = []

@@ -79,8 +79,9 @@ def _compare(entry: Entry, folder: int, name: bytes) -> None:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return
+    brought = show(entry.name.rstrip(b"/"))
     is_folder = stat.S_ISDIR(found.st_mode)
     if is_folder and entry.type != headers.FOLDER:
-        raise InvalidRequest(f'cannot overwrite directory "{show(name)}" with non-directory "{show(entry.name)}"')
+        raise InvalidRequest(f'cannot overwrite directory "{show(name)}" with non-directory "{brought}"')
     if not is_folder and entry.type == headers.FOLDER:
-        raise InvalidRequest(f'cannot overwrite non-directory "{show(name)}" with directory "{show(entry.name)}"')
+        raise InvalidRequest(f'cannot overwrite non-directory "{show(name)}" with directory "{brought}"')

@@ -96,10 +96,8 @@ class _Packer:
     def add_folder(self, fd: int, path: bytes, below: RootLook) -> list[bytes]:
         """Add the folder *path* itself and all in it but folders; gives the folders' paths, sorted."""
         found = os.fstat(fd)
-        opaque = False
         xattrs = read_xattrs(fd)
-        for key in _IS_OPAQUE:
-            opaque = opaque or xattrs.get(key) == b"y"
+        opaque = is_opaque(xattrs)
         if path or RootLook.of(found) != below:
             self._add(self._entry((path or b".") + b"/", headers.FOLDER, found, public_xattrs(xattrs)))
         base = path + b"/" if path else b""
@@ -213,6 +211,11 @@ def read_xattrs(fd: int) -> dict[bytes, bytes]:
             return {}
         raise
     return {os.fsencode(name): os.getxattr(fd, name) for name in names} if names else {}
+
+
+def is_opaque(xattrs: dict[bytes, bytes]) -> bool:
+    """Whether the folder with these attributes hides what lower layers have in its place."""
+    return any(xattrs.get(key) == b"y" for key in _IS_OPAQUE)
 
 
 def public_xattrs(xattrs: dict[bytes, bytes]) -> dict[bytes, bytes]:
