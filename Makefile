@@ -1,7 +1,7 @@
 # labdock: everything a contributor does. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo setup-bench demo test lab bench check picture clean
+.PHONY: help setup setup-demo setup-bench demo test browser lab bench check picture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ demo: setup-demo ## run notebooks/quickstart.ipynb on a real engine, leave it as
 
 test: setup ## every test; ARGS="tests/unit -k name" for some
 	@scripts/test.sh $(ARGS)
+
+browser: setup ## what results look like and do in a real browser (needs chromium)
+	@scripts/user.sh .venv/bin/python -m pytest -q -m browser tests/browser
 
 lab: setup-demo ## JupyterLab on the notebooks
 	@.venv/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)

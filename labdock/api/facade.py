@@ -6,7 +6,7 @@ JSON. Everything raises :mod:`labdock.errors`; the API decides nothing and trans
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Literal, Protocol
 
 from labdock.schema.build import BuildEvent
@@ -115,6 +115,10 @@ class Execs(Protocol):
     def inspect(self, id: str) -> Wire: ...
 
 
+class Stats(Protocol):
+    def watch(self, ref: str, stream: bool, one_shot: bool) -> AsyncGenerator[Wire, None]: ...
+
+
 class ImageService(Protocol):
     def list(
         self, all: bool, filters: Filters, digests: bool, *, shared: bool = False, manifests: bool = False
@@ -210,6 +214,8 @@ class Engine(Protocol):
     def files(self) -> Files: ...
     @property
     def execs(self) -> Execs: ...
+    @property
+    def stats(self) -> Stats: ...
     @property
     def images(self) -> ImageService: ...
     @property

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from labdock.client.progress import JobLine
     from labdock.client.streams import Attached
     from labdock.commands.build_view import BuildView
+    from labdock.commands.results import Result
     from labdock.schema.build import AnyBuildEvent
 
 
@@ -30,6 +31,8 @@ class Face(Protocol):
     keeps_results: bool
     #: The number, as the user counts, of the first line of what ``read_input`` gives.
     input_line: int
+    #: What tells the notebook's cell from the others; "" when there is none or it is not known.
+    cell: str
 
     @property
     def client(self) -> Client: ...
@@ -64,6 +67,9 @@ class Face(Protocol):
 
     def follow(self, output: Iterable[tuple[str, bytes]]) -> None:
         """Show output until it ends; for what is followed, an interrupt is no error."""
+
+    def show_changing(self, shots: Iterator[Result]) -> None:
+        """Show each of *shots* in the place of the one before, until they end; an interrupt is no error."""
 
     def ask(self, prompt: str, *, secret: bool = False) -> str:
         """What the user types; without an echo when it is *secret*. Raises InvalidRequest when nobody can answer."""

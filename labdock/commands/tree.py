@@ -116,14 +116,17 @@ CONTAINER = {
     "ls": ("listing:ps", "List containers"),
     "pause": ("lifecycle:pause", "Pause all processes within one or more containers"),
     "port": ("listing:port", "List port mappings of a container"),
+    "prune": ("updating:prune", "Remove all stopped containers"),
     "rename": ("lifecycle:rename", "Rename a container"),
     "restart": ("lifecycle:restart", "Restart one or more containers"),
     "rm": ("lifecycle:remove", "Remove one or more containers"),
     "run": ("running:run", "Create and run a new container from an image"),
     "start": ("lifecycle:start", "Start one or more stopped containers"),
+    "stats": ("usage:stats", "Display a live stream of containers' resource usage"),
     "stop": ("lifecycle:stop", "Stop one or more running containers"),
     "top": ("listing:top", "Display the running processes of a container"),
     "unpause": ("lifecycle:unpause", "Unpause all processes within one or more containers"),
+    "update": ("updating:update", "Update configuration of one or more containers"),
     "wait": ("lifecycle:wait", "Block until containers stop, then print their exit codes"),
 }
 IMAGE = {
@@ -177,7 +180,7 @@ BUILDER = {
     "prune": ("builders:prune", "Remove build cache"),
 }
 ROOT = {
-    **{name: place for name, place in CONTAINER.items() if name not in ("ls", "inspect")},
+    **{name: place for name, place in CONTAINER.items() if name not in ("ls", "inspect", "prune")},
     "build": IMAGE["build"],
     "builder": ("tree:builder", "Manage builds"),
     "container": ("tree:container", "Manage containers"),
@@ -205,6 +208,7 @@ ROOT = {
     "rmi": IMAGE["rm"],
     "save": IMAGE["save"],
     "search": ("registries:search", "Search a registry for images"),
+    "shell-at": ("builders:shell_at", "Look around in the state after a step of the last build"),
     "system": ("tree:system", "Manage the whole"),
     "tag": IMAGE["tag"],
     "version": ("system:version", "Show the versions of client and engine"),

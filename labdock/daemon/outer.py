@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from labdock.daemon import agents, egress, inner
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params, revive
 from labdock.daemon.dial import Caller
+from labdock.daemon.handover import temporary_folder
 from labdock.daemon.home import Tenure, translate
 from labdock.daemon.inner import Start
 from labdock.daemon.publish import Publisher, connect_through
@@ -125,6 +126,9 @@ def _hold(order: Order, tenure: Tenure, report: Report) -> int:
             return asyncio.run(Outer(order, found, tenure, report, box, log_start).run(inside, to_engine))
         finally:
             _end(box)
+            # Inner removes it, unless it was ended before it could; what is in it, the next start removes.
+            with contextlib.suppress(OSError):
+                temporary_folder(paths).rmdir()
 
 
 def _end(box: Sandbox) -> None:

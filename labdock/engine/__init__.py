@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labdock.engine.networks import NetworkService
     from labdock.engine.registries import Registries
     from labdock.engine.serving import RegistryService
+    from labdock.engine.stats import Stats
     from labdock.engine.supervisor import Supervisor
     from labdock.engine.system import System
     from labdock.engine.volumes import Volumes
@@ -35,6 +36,7 @@ class Engine:
     containers: Containers
     files: Files
     execs: Execs
+    stats: Stats
     images: ImageService
     registries: Registries
     builds: Builds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import os
 import signal as signals
 import time
 from collections import OrderedDict
@@ -15,9 +16,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, views
+from labdock.engine import creation, linking, updates, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
+from labdock.engine.enforcement import Enforcer
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.names import check_name, pick_name
@@ -27,13 +29,13 @@ from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
-from labdock.schema.container import CreateRequest, RestartPolicy
+from labdock.schema.container import CreateRequest
 from labdock.schema.ids import new_id
-from labdock.store.intents import Intents
+from labdock.store.intents import Intent, Intents
 from labdock.store.metadata import Database
 from labdock.store.snapshots import Snapshotter
 
@@ -73,9 +75,11 @@ class Rooms:
     snapshotter: Snapshotter
     images: Images
     volumes: Volumes
+    enforcer: Enforcer
     find_image: Callable[[str], Awaitable[Image | None]]
     folder: Path
     controllers: tuple[str, ...]
+    settle_network: Callable[[Intent], Awaitable[None]]
 
 
 class Containers:
@@ -110,6 +114,8 @@ class Containers:
             image=image.config,
         )
         creation.bindings_of(record)
+        endpoints = (sent.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+        record, warnings = rooms.stage.places.plan(record, endpoints)
         rooms.stage.check(record)
         parent = rooms.images.unpack(image)
         intent = rooms.intents.begin("container.create", container)
@@ -126,16 +132,19 @@ class Containers:
             self._ledger.put(record)
             intent.done()
         self._supervisor.emit(record, "create")
-        return Created(container, creation.warn(record.host, controllers=rooms.controllers))
+        return Created(container, (*creation.warn(record.host, controllers=rooms.controllers), *warnings))
 
     def _discard(self, container: str) -> None:
         with contextlib.suppress(NotFound):
             self._rooms.snapshotter.remove(container)
 
     async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
-        """Remove a container that does not run, or with *force* kill it first. *link*: not supported."""
+        """Remove a container that does not run, or with *force* kill it first. *link*: only a link, "NAME/ALIAS"."""
         if link:
-            raise Unsupported("links are not supported yet", hint="use a user-defined network")
+            name, _, alias = ref.removeprefix("/").rpartition("/")
+            record = self._ledger.get(name)
+            self._ledger.put(msgspec.structs.replace(record, links=linking.unlink(record, alias)))
+            return
         record = self._ledger.get(ref)
         if record.state.status in ALIVE:
             if not force:
@@ -271,7 +280,7 @@ class Containers:
             if record.state.status != Status.RUNNING:
                 raise Conflict(f"Container {record.id} is not running")
             await self._rooms.driver.pause(record.id)
-            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.PAUSE, record.id)))
+            self._follow(record.id, Verb.PAUSE)
         self._supervisor.emit(record, "pause")
 
     async def unpause(self, ref: str) -> None:
@@ -281,8 +290,13 @@ class Containers:
             if record.state.status != Status.PAUSED:
                 raise Conflict(f"Container {record.id} is not paused")
             await self._rooms.driver.resume(record.id)
-            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.UNPAUSE, record.id)))
+            self._follow(record.id, Verb.UNPAUSE)
         self._supervisor.emit(record, "unpause")
+
+    def _follow(self, container: str, verb: Verb) -> None:
+        """Record what was done to *container*, which may have ended meanwhile (Conflict)."""
+        record = self._ledger.get(container)
+        self._ledger.put(record.evolve(status=follow(record.state.status, verb, container)))
 
     async def rename(self, ref: str, name: str) -> None:
         record = self._ledger.get(ref)
@@ -291,20 +305,21 @@ class Containers:
             raise InvalidRequest("Renaming a container with the same name as its current name")
         self._ledger.check_free(name)
         self._ledger.put(msgspec.structs.replace(record, name=name))
+        self._rooms.stage.places.rename(record, name)
         self._supervisor.emit(self._ledger.get(record.id), "rename", oldName=f"/{record.name}")
 
     async def update(self, ref: str, sent: Wire) -> builtins.list[str]:
-        """Change the restart policy; limits come back as warnings."""
+        """Change limits and the restart policy, of a running container at once. Warnings."""
+        rooms = self._rooms
         record = self._ledger.get(ref)
-        policy = sent.get("RestartPolicy")
-        if policy and policy.get("Name"):
-            host = msgspec.structs.replace(record.host, restart_policy=msgspec.convert(policy, RestartPolicy))
-            creation.check_host(host)
-            shown = {**record.host_sent, "RestartPolicy": policy}
-            self._ledger.put(msgspec.structs.replace(record, host=host, host_sent=shown))
-        self._supervisor.emit(record, "update")
-        others = sorted(key for key, value in sent.items() if value and key != "RestartPolicy")
-        return [f"{key} can't be changed on this machine. Discarded." for key in others]
+        changed, warnings = updates.change(
+            record, sent, available=os.sched_getaffinity(0), controllers=rooms.controllers
+        )
+        self._ledger.put(changed)
+        if changed.state.status in (Status.RUNNING, Status.PAUSED):
+            await rooms.enforcer.change(changed)
+        self._supervisor.emit(changed, "update")
+        return warnings
 
     def prepare_wait(self, ref: str, condition: Condition) -> Awaitable[WaitResult]:
         """An awaitable for *condition*; NoSuchContainer at once. ``removed`` waits also for what never started."""
@@ -338,6 +353,8 @@ class Containers:
             driver=rooms.snapshotter.name,
             execs=rooms.stage.execs_of(record.id) or None,
         )
+        if record.links:
+            shown["HostConfig"]["Links"] = linking.shown(record, self._ledger)
         if size:
             shown |= self._sizes(record)
         return shown
@@ -362,6 +379,9 @@ class Containers:
             records = records[:limit]
         volumes, now = str(self._rooms.volumes.folder), time.time_ns()
         shown = [views.summarise(record, volumes=volumes, now=now) for record in records]
+        linked = linking.names_of(self._ledger)
+        for entry in shown:
+            entry["Names"] = [*linked.get(entry["Id"], ()), *entry["Names"]]
         if size:
             for entry, record in zip(shown, records, strict=True):
                 entry |= self._sizes(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 
 from labdock.engine.health import check_healthcheck, merge_healthcheck
+from labdock.engine.limits import check_limits, warn_of_limits
 from labdock.engine.mounts import plan_mounts
 from labdock.engine.records import ContainerRecord
 from labdock.errors import InvalidRequest
@@ -20,17 +22,6 @@ _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z")
 _MEMBERS = frozenset({"HostConfig", "NetworkingConfig"})
 _LOG_DRIVERS = frozenset({"", "json-file", "none", "local"})
 _RESTARTS = frozenset({"", "no", "always", "unless-stopped", "on-failure"})
-
-#: HostConfig limits that rung R0 can't enforce without a delegated cgroup controller: field -> Docker's name.
-_LIMITS = {
-    "memory": "memory",
-    "memory_swap": "memory swap",
-    "nano_cpus": "CPU quota",
-    "cpu_shares": "CPU shares",
-    "cpu_quota": "CPU quota",
-    "cpuset_cpus": "cpuset",
-    "pids_limit": "PIDs",
-}
 
 
 def build_record(
@@ -51,7 +42,6 @@ def build_record(
         raise InvalidRequest("no command specified", hint="the image names no CMD: give a command after its name")
     check_host(host)
     network = network_of(host, request)
-    endpoint = ((request.networking_config and request.networking_config.endpoints_config) or {}).get(network)
     return ContainerRecord(
         id=container,
         name=name,
@@ -67,7 +57,6 @@ def build_record(
         cwd=posixpath.normpath(config.working_dir or "/"),
         mounts=plan_mounts(host, config),
         network=network,
-        aliases=tuple((endpoint and endpoint.aliases) or ()),
     )
 
 
@@ -171,34 +160,38 @@ def check_host(host: HostConfig) -> None:
     log = host.log_config
     if log and (log.type or "") not in _LOG_DRIVERS:
         raise InvalidRequest(f"logger: no log driver named '{log.type}' is registered", hint="use json-file or none")
-    policy = host.restart_policy
-    if policy and (policy.name or "") not in _RESTARTS:
-        raise InvalidRequest(f"invalid restart policy '{policy.name}'")
-    if policy and policy.maximum_retry_count and policy.name != "on-failure":
-        raise InvalidRequest(f"maximum retry count cannot be used with restart policy '{policy.name}'")
-    if policy and host.auto_remove and (policy.name or "no") != "no":
-        raise InvalidRequest("can't create 'AutoRemove' container with restart policy")
-    for field in ("memory", "nano_cpus", "shm_size", "cpu_shares"):
-        if (getattr(host, field) or 0) < 0:
-            raise InvalidRequest(f"{_LIMITS.get(field, field)} can't be negative")
+    check_policy(host)
+    check_limits(host, os.sched_getaffinity(0))
     for field, mode in (("pid", host.pid_mode), ("ipc", host.ipc_mode), ("uts", host.uts_mode)):
         if mode and mode.startswith("container:"):
             raise InvalidRequest(f"--{field} {mode}: sharing another container's namespace is not supported yet")
 
 
+def check_policy(host: HostConfig) -> None:
+    """Raises InvalidRequest for a restart policy that can't be."""
+    policy = host.restart_policy
+    if policy is None:
+        return
+    name, count = policy.name or "", policy.maximum_retry_count or 0
+    if name not in _RESTARTS:
+        raise InvalidRequest(
+            f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or "
+            "'unless-stopped'"
+        )
+    if count and name != "on-failure":
+        negative = " and cannot be negative" if count < 0 else ""
+        raise InvalidRequest(
+            f"invalid restart policy: maximum retry count can only be used with 'on-failure'{negative}"
+        )
+    if count < 0:
+        raise InvalidRequest("invalid restart policy: maximum retry count cannot be negative")
+    if host.auto_remove and name not in ("", "no"):
+        raise InvalidRequest("can't create 'AutoRemove' container with restart policy")
+
+
 def warn(host: HostConfig, *, controllers: tuple[str, ...]) -> tuple[str, ...]:
     """What was asked for and can't be honoured on this machine, in words for ``Warnings``."""
-    if "memory" in controllers and "cpu" in controllers:
-        return ()
-    asked = {
-        text
-        for field, text in _LIMITS.items()
-        if (value := getattr(host, field)) not in (None, 0, "") and not (field == "pids_limit" and value == -1)
-    }
-    found = [
-        f"Your kernel does not give this engine a cgroup v2 controller for {text} limits. Limitation discarded."
-        for text in sorted(asked)
-    ]
+    found = warn_of_limits(host, controllers)
     if host.devices:
         found.append("Devices can't be handed to a container without root. Discarded.")
     for option in host.security_opt or ():

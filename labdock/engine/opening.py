@@ -12,6 +12,7 @@ from labdock.engine import Engine
 from labdock.engine.builds import Builds
 from labdock.engine.clock import SystemClock
 from labdock.engine.containers import Containers, Rooms
+from labdock.engine.enforcement import Enforcer
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
 from labdock.engine.fetches import Fetches
@@ -26,6 +27,7 @@ from labdock.engine.registries import Registries
 from labdock.engine.roots import Roots
 from labdock.engine.serving import RegistryService
 from labdock.engine.stage import Machine, Stage
+from labdock.engine.stats import Stats
 from labdock.engine.steps import StepRunner
 from labdock.engine.supervisor import Supervisor
 from labdock.engine.system import System
@@ -73,6 +75,13 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     )
     stage = Stage(paths, machine, snapshotter, networks, volumes, ledger)
     supervisor = Supervisor(database, intents, ledger, driver, stage, events)
+    clock = SystemClock()
+    enforcer = Enforcer(ledger, driver, supervisor.spawn, clock)
+    supervisor.constrain = enforcer.constrain
+    execs = Execs(ledger, driver, stage, supervisor, enforcer.constrain_exec)
+    health = Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, clock)
+    stats = Stats(ledger, driver, clock, os.stat(paths.data).st_dev)
+    supervisor.watchers += (health, enforcer, stats)
     bootstrap = Bootstrap(images, paths.data / "bases", plan.tools.get("mmdebstrap", "mmdebstrap"))
     busybox = plan.tools.get("busybox")
     scratch = paths.data / "scratch"
@@ -83,6 +92,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     transfers = Transfers(images, events, registries, offline, busybox, scratch)
     fetches = Fetches(outside.dial)
     image_service = ImageService(images, ledger, events, bootstrap, transfers, fetches, paths.data / "scratch")
+    service = NetworkService(networks, stage.places, ledger, supervisor, database, intents, events)
     rooms = Rooms(
         database=database,
         intents=intents,
@@ -94,12 +104,13 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         images=images,
         find_image=transfers.find,
         volumes=volumes,
+        enforcer=enforcer,
         folder=paths.data / "containers",
         controllers=plan.controllers,
+        settle_network=service.settle,
     )
     containers = Containers(rooms)
-    execs = Execs(ledger, driver, stage, supervisor)
-    supervisor.watchers.append(Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, SystemClock()))
+    service.watch()
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
@@ -126,10 +137,11 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         containers=containers,
         files=Files(ledger, Roots(ledger, supervisor, stage, driver, snapshotter), supervisor, snapshotter),
         execs=execs,
+        stats=stats,
         images=image_service,
         registries=registries,
         builds=builds,
-        networks=NetworkService(networks, ledger),
+        networks=service,
         volumes=volumes,
         system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter, builds.cache.list),
         events=events,

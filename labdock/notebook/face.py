@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labdock.client.streams import Attached
     from labdock.commands.build_view import BuildView
     from labdock.commands.face import Target
+    from labdock.commands.results import Result
     from labdock.schema.build import AnyBuildEvent
 
 #: A cell that shows more than this makes a notebook nobody can open.
@@ -82,12 +83,14 @@ class NotebookFace:
         body: str | None = None,
         *,
         input_line: int = 2,
+        cell: str = "",
         client: Client | None = None,
         live: Callable[[Picture], LiveOutput] = LiveOutput,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._body = (body or "").encode()
         self.input_line = input_line
+        self.cell = cell
         self._client = client
         self._live = live
         self._clock = clock
@@ -140,6 +143,17 @@ class NotebookFace:
         with contextlib.suppress(KeyboardInterrupt):
             for stream, data in output:
                 self.write(stream, data)
+
+    def show_changing(self, shots: Iterator[Result]) -> None:
+        last: list[Result] = []
+        picture = Picture(lambda: str(last[-1]), lambda: last[-1]._repr_html_() or "")
+        output = self._live(picture)
+        with contextlib.suppress(KeyboardInterrupt):
+            for shot in shots:
+                last[:] = [shot]
+                output.refresh()
+        if last:
+            output.refresh(force=True)
 
     def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
         from labdock.commands.transfer_view import TransferView, as_html, as_text

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import shlex
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -124,9 +125,10 @@ def test_an_export_goes_to_a_file_and_can_be_imported(docker: Docker, folder: Pa
 
 
 def test_copies_are_events(docker: Docker, folder: Path) -> None:
-    docker.ok("create", "--name", "cc", "busybox")
-    docker.ok("cp", "file", "cc:/x")
-    docker.ok("cp", "cc:/x", "y")
-    docker.ok("export", "-o", str(folder / "x.tar"), "cc")
-    seen = docker.ok("events", "--since", "1h", "--until", "0s", "--filter", "container=cc", "--format", "{{.Action}}")
+    container = docker.ok("create", "busybox").strip()
+    docker.ok("cp", "file", f"{container}:/x")
+    docker.ok("cp", f"{container}:/x", "y")
+    docker.ok("export", "-o", str(folder / "x.tar"), container)
+    wanted = ("events", "--since", "1h", "--until", str(int(time.time()) + 1), "--filter", f"container={container}")
+    seen = docker.ok(*wanted, "--format", "{{.Action}}")
     assert seen.split() == ["create", "extract-to-dir", "archive-path", "export"]

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -128,6 +129,13 @@ class CrunDriver:
         """The pids of all its processes as the engine sees them, its first one first."""
         found = self._find(container)
         return sorted(found.processes(), key=lambda pid: (pid != found.pid, pid))
+
+    async def survey(self, containers: Iterable[str]) -> dict[str, list[int]]:
+        spaces = {name: found.spaces for name in containers if (found := self._containers.get(name)) is not None}
+        return await asyncio.to_thread(processes.sort_members, spaces) if spaces else {}
+
+    async def kill_as_oom(self, container: str) -> None:
+        self._find(container).kill_as_oom()
 
     async def start(self, container: str) -> None:
         self._find(container)

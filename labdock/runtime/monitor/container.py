@@ -102,6 +102,16 @@ class MonitoredContainer:
         if self._shares_pids or self._lost:
             await processes.end_all(lambda: processes.members(self._spaces))
 
+    @property
+    def spaces(self) -> processes.Spaces:
+        """The namespaces by which its processes are known."""
+        return self._spaces
+
+    def kill_as_oom(self) -> None:
+        """SIGKILL to all of it; its end is then told as one for want of memory, as conmon marks it."""
+        self.layout.out_of_memory.touch()
+        self.kill()
+
     def processes(self) -> list[int]:
         """The pids of all its processes, as we see them."""
         return processes.members(self._spaces)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -354,6 +354,20 @@ class FakeExecs:
         }
 
 
+class FakeStats:
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+
+    def watch(self, ref: str, stream: bool, one_shot: bool) -> AsyncGenerator[Wire, None]:
+        self._containers.get(ref)
+
+        async def samples() -> AsyncGenerator[Wire, None]:
+            for number in range(3 if stream else 1):
+                yield {"name": f"/{ref}", "number": number, "one_shot": one_shot}
+
+        return samples()
+
+
 class FakeImages:
     def __init__(self) -> None:
         self.loaded = b""
@@ -634,6 +648,7 @@ class FakeEngine:
         self.containers = FakeContainers()
         self.files = FakeFiles(self.containers)
         self.execs = FakeExecs(self.containers)
+        self.stats = FakeStats(self.containers)
         self.images = FakeImages()
         self.registries = FakeRegistries()
         self.builds = FakeBuilds()

@@ -185,7 +185,7 @@ LINES: list[tuple[str, str, Any, int, Check]] = [
     ("DELETE", "/volumes/nope?force=1", None, 204, any_),
     ("POST", "/volumes/prune", None, 200, any_),
     # what is not served says so
-    ("GET", "/v1.51/containers/web/stats", None, 501, message(r"^labdock does not serve GET /containers/\{id\}/stats yet$")),
+    ("GET", "/v1.51/containers/nope/stats", None, 404, message("^No such container: nope$")),
     ("GET", "/containers/web/attach/ws", None, 501, message("attach/ws")),
     ("POST", "/commit", {}, 501, message("POST /commit")),
     ("POST", "/swarm/leave?force=True", None, 503, message("not a swarm manager")),

@@ -43,9 +43,11 @@ def containers_of(bench: Bench, folder: Path) -> tuple[Containers, Removed]:
         snapshotter=cast(Any, removed),
         images=unused,
         volumes=cast(Any, removed),
+        enforcer=unused,
         find_image=unused,
         folder=folder,
         controllers=(),
+        settle_network=unused,
     )
     return Containers(rooms), removed
 
