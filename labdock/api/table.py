@@ -11,9 +11,11 @@ from labdock.api.call import Handler, Version
 from labdock.api.handlers import (
     builds,
     containers,
+    contract,
     files,
     images,
     networks,
+    refusals,
     registries,
     registry,
     streams,
@@ -97,11 +99,11 @@ _SERVED = (
     Row("POST", "/volumes/prune", volumes.prune, (1, 25)),
     Row("GET", "/volumes/{name}", volumes.inspect),
     Row("DELETE", "/volumes/{name}", volumes.remove),
-    Row("GET", "/plugins", system.list_plugins, (1, 25)),
-    Row("GET", "/plugins/{name...}/json", system.inspect_plugin, (1, 25)),
+    Row("GET", "/plugins", refusals.list_plugins, (1, 25)),
 )
 
 _EXTRAS = (
+    Row("GET", "/labdock/api", contract.show),
     Row("POST", "/labdock/build", builds.build_parts),
     Row("GET", "/labdock/build/exports/{token}", builds.export),
     Row("GET", "/labdock/containers/{id}/explain", system.explain),
@@ -116,21 +118,22 @@ _EXTRAS = (
 
 _UNSERVED = (
     "POST /commit",
-    "POST /session",
-    "POST /grpc",
     "POST /build/cancel",
     "GET /containers/{id}/attach/ws",
-    "PUT /volumes/{name}",
-    "GET /plugins/privileges",
-    "POST /plugins/pull",
-    "POST /plugins/create",
-    "DELETE /plugins/{name...}",
-    "POST /plugins/{name...}/enable",
-    "POST /plugins/{name...}/disable",
-    "POST /plugins/{name...}/upgrade",
-    "POST /plugins/{name...}/push",
-    "POST /plugins/{name...}/set",
 )
+
+#: Managed plugins: there are none, and none can be installed.
+_PLUGINS = (
+    *(Row(method, "/plugins/{name...}" + end, refusals.no_such_plugin, (1, 25)) for method, end in (
+        ("GET", "/json"), ("DELETE", ""), ("POST", "/enable"), ("POST", "/disable"), ("POST", "/upgrade"),
+        ("POST", "/push"), ("POST", "/set"),
+    )),
+    *(Row(method, path, refusals.plugins, (1, 25)) for method, path in (
+        ("GET", "/plugins/privileges"), ("POST", "/plugins/pull"), ("POST", "/plugins/create"),
+    )),
+)  # fmt: skip
+
+_BUILDKIT = (Row("POST", "/session", refusals.buildkit), Row("POST", "/grpc", refusals.buildkit))
 
 #: An engine without a swarm answers these by 503, and clients count on that (`POST /swarm/leave` in clean-ups).
 _SWARM = (
@@ -164,6 +167,8 @@ _SWARM = (
     "GET /configs/{id}",
     "DELETE /configs/{id}",
     "POST /configs/{id}/update",
+    # Only a swarm's cluster volumes can be updated.
+    "PUT /volumes/{name}",
 )
 
 
@@ -175,4 +180,11 @@ def _rows(lines: tuple[str, ...], handler: Handler | None) -> tuple[Row, ...]:
     return tuple(found)
 
 
-ROWS: tuple[Row, ...] = (*_SERVED, *_EXTRAS, *_rows(_UNSERVED, None), *_rows(_SWARM, system.swarm))
+ROWS: tuple[Row, ...] = (
+    *_SERVED,
+    *_EXTRAS,
+    *_PLUGINS,
+    *_BUILDKIT,
+    *_rows(_UNSERVED, None),
+    *_rows(_SWARM, refusals.swarm),
+)

@@ -34,6 +34,16 @@ class System:
         found: Wire = self._caller.fetch("/system/df")
         return found
 
+    def api(self) -> list[Wire]:
+        """The table of endpoints: Method, Path, Since, Refused (why; "" when it is served), Query, Body, Answer."""
+        found: Wire = self._caller.fetch("/labdock/api")
+        return list(found["Rows"])
+
+    def openapi(self) -> Wire:
+        """What is served, as an OpenAPI 3.1 document."""
+        found: Wire = self._caller.fetch("/labdock/api", {"openapi": True})
+        return found
+
     def doctor(self) -> Wire:
         """The engine's Plan with its probes (an endpoint of labdock's own)."""
         found: Wire = self._caller.fetch("/labdock/doctor")

@@ -16,6 +16,7 @@ from labdock.schema.container import (
     HealthcheckConfig,
     HostConfig,
     LogConfig,
+    MountRequest,
     NetworkingConfig,
 )
 
@@ -75,6 +76,7 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-u", "--user"), "Username or UID (format: <name|uid>[:<group|gid>])"),
     (("--userns",), "User namespace to use"),
     (("--uts",), "UTS namespace to use"),
+    (("--volume-driver",), "Optional volume driver for the container"),
     (("-w", "--workdir"), "Working directory inside the container"),
 )
 _NUMBERS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -166,9 +168,10 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
     swap = options["memory_swap"]
     return HostConfig(
         binds=binds or None,
-        mounts=tuple(map(values.mount, options["mount"])) or None,
+        mounts=_mounts(options["mount"]),
         tmpfs=values.tmpfs(options["tmpfs"]) or None,
         volumes_from=options["volumes_from"] or None,
+        volume_driver=options["volume_driver"] or "",
         port_bindings=published or None,
         publish_all_ports=options["publish_all"],
         network_mode=_network_name(options["network"]),
@@ -206,6 +209,14 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         pids_limit=options["pids_limit"],
         annotations=values.key_values(options["annotation"]) or None,
     )
+
+
+def _mounts(texts: tuple[str, ...]) -> tuple[MountRequest, ...] | None:
+    if not texts:
+        return None
+    from labdock.commands.mount_option import mount
+
+    return tuple(map(mount, texts))
 
 
 def _network_name(text: str | None) -> str:

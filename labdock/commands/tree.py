@@ -181,6 +181,7 @@ BUILDER = {
 }
 ROOT = {
     **{name: place for name, place in CONTAINER.items() if name not in ("ls", "inspect", "prune")},
+    "api": ("contract:api", "Show the endpoints that the engine serves"),
     "build": IMAGE["build"],
     "builder": ("tree:builder", "Manage builds"),
     "container": ("tree:container", "Manage containers"),

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from labdock.daemon import agents, egress, inner
+from labdock.daemon import agents, egress, inner, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params, revive
 from labdock.daemon.dial import Caller
 from labdock.daemon.handover import temporary_folder
@@ -202,7 +202,13 @@ class Outer:
         publisher = Publisher(connect_through(self._inner))
         engine = Channel(
             to_engine,
-            {**publisher.handlers(), **Caller().handlers(), **agents.handlers(), **self._engine_handlers()},
+            {
+                **publisher.handlers(),
+                **Caller().handlers(),
+                **agents.handlers(),
+                **sights.handlers(),
+                **self._engine_handlers(),
+            },
             name="the engine",
         )
         tasks = [

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labdock.daemon import agents, dial
+from labdock.daemon import agents, dial, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
 from labdock.daemon.relay import Pipes, relay, reset
 from labdock.errors import Conflict, Forbidden, InvalidRequest, LabdockError, SystemFailure, Unavailable, Unsupported
@@ -431,3 +431,7 @@ class ChannelOutside:
     async def dial_agent(self, path: str) -> socket.socket:
         _, fds = await self._channel.call("dial agent", {"path": path}, seconds=agents.PATIENCE + 10)
         return dial.adopt(fds.take())
+
+    async def look(self, path: str) -> tuple[int, int] | None:
+        found, _ = await self._channel.call("look", {"path": path}, seconds=sights.PATIENCE + 10)
+        return (found[0], found[1]) if found else None

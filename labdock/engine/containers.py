@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, linking, updates, views
+from labdock.engine import creation, linking, mounts, updates, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.enforcement import Enforcer
@@ -104,6 +104,9 @@ class Containers:
         if image is None:
             raise NoSuchImage(request.image or "", hint="`labdock images` lists what is here")
         container = new_id()
+        inherited = mounts.inherit(
+            (request.host_config and request.host_config.volumes_from) or (), lambda ref: self._ledger.get(ref).mounts
+        )
         record = creation.build_record(
             request,
             sent,
@@ -112,6 +115,7 @@ class Containers:
             created=time.time_ns(),
             image_id=image.id,
             image=image.config,
+            inherited=inherited,
         )
         creation.bindings_of(record)
         endpoints = (sent.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
@@ -119,20 +123,21 @@ class Containers:
         rooms.stage.check(record)
         parent = rooms.images.unpack(image)
         intent = rooms.intents.begin("container.create", container)
-        try:
-            rooms.snapshotter.prepare(container, parent)
-            for mount in record.mounts:
-                if mount.type == "volume":
-                    rooms.volumes.ensure(mount.volume, anonymous=_is_anonymous(mount.volume))
-        except BaseException:
-            self._discard(container)
-            intent.done()
-            raise
-        with rooms.database.transaction():
-            self._ledger.put(record)
-            intent.done()
+        with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
+            try:
+                rooms.snapshotter.prepare(container, parent)
+                await rooms.stage.populate(record)
+                self._ledger.check_free(record.name)
+            except BaseException:
+                self._discard(container)
+                intent.done()
+                raise
+            with rooms.database.transaction():
+                self._ledger.put(record)
+                intent.done()
         self._supervisor.emit(record, "create")
-        return Created(container, (*creation.warn(record.host, controllers=rooms.controllers), *warnings))
+        warnings = (*creation.warn(record.host, controllers=rooms.controllers), *warnings)
+        return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
     def _discard(self, container: str) -> None:
         with contextlib.suppress(NotFound):
@@ -478,10 +483,6 @@ def _still_runs(record: ContainerRecord) -> Conflict:
         "Stop the container before attempting removal or force remove",
         hint=f"docker rm -f {record.name}",
     )
-
-
-def _is_anonymous(volume: str) -> bool:
-    return len(volume) == 64 and all(ch in "0123456789abcdef" for ch in volume)
 
 
 def _older(record: ContainerRecord, filters: dict[str, list[str]]) -> bool:

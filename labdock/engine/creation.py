@@ -12,7 +12,7 @@ import msgspec
 from labdock.engine.health import check_healthcheck, merge_healthcheck
 from labdock.engine.limits import check_limits, warn_of_limits
 from labdock.engine.mounts import plan_mounts
-from labdock.engine.records import ContainerRecord
+from labdock.engine.records import ContainerRecord, MountPoint
 from labdock.errors import InvalidRequest
 from labdock.schema.container import ContainerConfig, CreateRequest, HostConfig, PortBinding
 from labdock.schema.oci import ImageConfig
@@ -33,8 +33,9 @@ def build_record(
     created: int,
     image_id: str,
     image: ImageConfig,
+    inherited: tuple[MountPoint, ...] = (),
 ) -> ContainerRecord:
-    """The record of a new container. Raises InvalidRequest for what can't be taken."""
+    """The record of a new container; *inherited*: other containers' mounts. Raises InvalidRequest."""
     host = request.host_config or HostConfig()
     config = merge_config(request, image)
     args = tuple(_words(config.entrypoint)) + tuple(_words(config.cmd))
@@ -55,7 +56,7 @@ def build_record(
         args=args,
         env=merge_env(image.config.env, request.env or ()),
         cwd=posixpath.normpath(config.working_dir or "/"),
-        mounts=plan_mounts(host, config),
+        mounts=plan_mounts(host, config, inherited),
         network=network,
     )
 

@@ -32,6 +32,7 @@ from labdock.engine.steps import StepRunner
 from labdock.engine.supervisor import Supervisor
 from labdock.engine.system import System
 from labdock.engine.transfers import Transfers
+from labdock.engine.volume_plugins import Plugins, find_folders
 from labdock.engine.volumes import Volumes
 from labdock.errors import HostUnfit
 from labdock.host.plan import Plan
@@ -66,7 +67,10 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     driver = CrunDriver(_tool(plan, "crun"), _tool(plan, "conmon"), paths.box)
     networks = Networks(database, outside, netns_folder=paths.box / "netns", nft=_tool(plan, "nft"))
     await networks.start()
-    volumes = Volumes(database, intents, paths.data / "volumes", events, users_of(ledger))
+    plugins = Plugins(find_folders(os.environ, paths.run), outside.dial, outside.look)
+    volumes = Volumes(
+        database, intents, paths.data / "volumes", events, users_of(ledger), plugins, lambda *a: supervisor.spawn(*a)
+    )
     machine = Machine(
         seccomp=plan.seccomp,
         single_id=plan.maps.single,

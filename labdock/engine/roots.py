@@ -100,23 +100,26 @@ class Roots:
             return Root(fd, False), lambda: asyncio.to_thread(os.close, fd)
         place = stage.borrow_root(record.id)
         held: list[int] = []
+        holder = ""
+
+        async def close() -> None:
+            await asyncio.to_thread(_close, held)
+            if holder:
+                await stage.take_back_mounts(holder)
+            await stage.give_back_root(record.id)
+
         try:
-            await stage.fill_volumes(record, place)
-            wanted = stage.mounts_of(record)
+            wanted: tuple[SpecMount, ...] = ()
+            if record.mounts:
+                holder, wanted = await stage.lend_mounts(record, place)
             read_only = bool(record.host.readonly_rootfs)
             if wanted or read_only:
                 held += namespaces.in_own_mounts(lambda: _assemble(place, wanted, read_only=read_only))
             else:
                 held.append(os.open(place, _FOLDER))
         except BaseException:
-            _close(held)
-            await asyncio.shield(stage.give_back_root(record.id))
+            await asyncio.shield(close())
             raise
-
-        async def close() -> None:
-            await asyncio.to_thread(_close, held)
-            await stage.give_back_root(record.id)
-
         return Root(held[0], False), close
 
     def _look(self, container: str) -> int:

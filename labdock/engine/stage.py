@@ -19,10 +19,10 @@ import msgspec
 
 from labdock.engine import creation, linking
 from labdock.engine.ledger import Ledger
-from labdock.engine.mounts import DOCKER_SOCKETS
 from labdock.engine.placing import Places, Ports, keep
 from labdock.engine.processes import list_processes
-from labdock.engine.records import ContainerRecord, MountPoint
+from labdock.engine.records import ContainerRecord
+from labdock.engine.sources import Sources
 from labdock.engine.volumes import Volumes
 from labdock.errors import InvalidRequest
 from labdock.network import Endpoint, names
@@ -67,6 +67,7 @@ class Stage:
         self._snapshotter = snapshotter
         self._networks = networks
         self._volumes = volumes
+        self.sources = Sources(paths, volumes)
         self._ledger = ledger
         self._staged: set[str] = set()
         self._borrowed: Counter[str] = Counter()
@@ -92,15 +93,41 @@ class Stage:
     # -- checks before anything is made -------------------------------------------------------------
 
     def check(self, record: ContainerRecord) -> None:
-        """Refuse a bind source that must exist and does not."""
-        for mount in record.mounts:
-            if mount.type == "bind" and mount.mode == "must-exist" and not os.path.lexists(mount.source):
-                raise InvalidRequest(
-                    f'invalid mount config for type "bind": bind source path does not exist: {mount.source}',
-                    hint="-v makes a missing folder, --mount does not",
-                )
+        """Refuse mounts that can't be made."""
+        self.sources.check(record)
 
     # -- set up -------------------------------------------------------------------------------------
+
+    async def populate(self, record: ContainerRecord) -> None:
+        """Make the volumes of a container that is being created, and fill those that are empty from its image."""
+        wanted = [mount for mount in record.mounts if mount.type == "volume"]
+        for mount in wanted:
+            await self._volumes.ensure(mount)
+        if not any(mount.copy for mount in wanted):
+            return
+        image = await asyncio.to_thread(self._open_image, record.id)
+        try:
+            for mount in wanted:
+                if mount.copy:
+                    place = await self._volumes.acquire(mount.volume, record.id)
+                    await self._volumes.fill(mount, place, Path(f"/proc/self/fd/{image}"))
+        finally:
+            os.close(image)
+            await self._volumes.release(record.id)
+
+    def _open_image(self, container: str) -> int:
+        """A folder fd of what *container* stands on. Blocks."""
+        key, point = f"filling-{container}", self.rootfs(container)
+        parent = self._snapshotter.stat(container).parent
+        assert parent is not None
+        # A look, because it has no upper layer: one that has is written to the disk when it goes (ovl_sync_fs).
+        wanted = self._snapshotter.view(key, parent)
+        point.mkdir(exist_ok=True)
+        try:
+            return mounting.open_mounted(wanted, point)
+        finally:
+            point.rmdir()
+            self._snapshotter.remove(key)
 
     async def set_up(self, record: ContainerRecord) -> tuple[Bundle, tuple[Endpoint, ...], Ports]:
         """Make everything the container needs; the caller tears down when this or a later step fails."""
@@ -108,15 +135,15 @@ class Stage:
         try:
             self._staged.add(record.id)
             rootfs = self.mount_root(record.id)
-            await self.fill_volumes(record, rootfs)
             user = users.resolve(rootfs, record.config.user or "", record.host.group_add or ())
+            mounts = await self.sources.prepare(record, rootfs, user.uid, user.gid)
         except BaseException:
             network.cancel()
             await asyncio.wait([network])
             raise
         netns, endpoints, ports = await network
         files = self._write_files(record, endpoints)
-        spec = build_spec(self._request(record, rootfs, user, netns, files))
+        spec = build_spec(self._request(record, rootfs, user, netns, files, mounts))
         folder = self.bundle_folder(record.id)
         folder.mkdir(exist_ok=True)
         log = None if record.host.log_config and record.host.log_config.type == "none" else self._log(record.id)
@@ -133,14 +160,6 @@ class Stage:
 
     def _log(self, container: str) -> Path:
         return self._containers / container / "log"
-
-    async def fill_volumes(self, record: ContainerRecord, rootfs: Path) -> None:
-        """See that its volumes are there, and hold what the image has in their place at their first use."""
-        for mount in record.mounts:
-            if mount.type == "volume":
-                self._volumes.ensure(mount.volume)
-                if mount.copy:
-                    await self._volumes.fill(mount.volume, rootfs, mount.target)
 
     def mount_root(self, container: str) -> Path:
         """Mount the container's snapshot, unless it is; its root folder."""
@@ -163,9 +182,22 @@ class Stage:
             if container not in self._staged:
                 await asyncio.to_thread(unmount_root, self.rootfs(container))
 
-    def mounts_of(self, record: ContainerRecord) -> tuple[SpecMount, ...]:
-        """Its volumes and binds, as the runtime gets them."""
-        return tuple(self._spec_mount(mount) for mount in record.mounts if mount.type != "tmpfs")
+    async def lend_mounts(self, record: ContainerRecord, root: Path) -> tuple[str, tuple[SpecMount, ...]]:
+        """The mounts of a container that does not run, whose root is at *root*, and the name they are held under."""
+        holder = f"{record.id}-{os.urandom(4).hex()}"
+        # Handing a mount over to the container's user is for its start.
+        mounts = tuple(msgspec.structs.replace(mount, chown=False) for mount in record.mounts)
+        try:
+            borrower = msgspec.structs.replace(record, id=holder, mounts=mounts)
+            return holder, await self.sources.prepare(borrower, root, 0, 0)
+        except BaseException:
+            await self.take_back_mounts(holder)
+            raise
+
+    async def take_back_mounts(self, holder: str) -> None:
+        """End what :meth:`lend_mounts` began."""
+        await asyncio.to_thread(self.sources.unpin, holder)
+        await self._volumes.release(holder)
 
     async def _set_up_network(self, record: ContainerRecord) -> tuple[str | None, tuple[Endpoint, ...], Ports]:
         """The netns path (None: a fresh empty one is not needed, "host": the sandbox's), addresses, ports."""
@@ -212,9 +244,9 @@ class Stage:
         user: users.User,
         netns: str | None,
         files: dict[str, str],
+        mounts: tuple[SpecMount, ...],
     ) -> SpecRequest:
         host, config, machine = record.host, record.config, self._machine
-        mounts = self.mounts_of(record)
         security = _security(host, machine)
         return SpecRequest(
             rootfs=str(rootfs),
@@ -237,6 +269,7 @@ class Stage:
             masked=host.masked_paths,
             readonly=host.readonly_paths,
             mounts=mounts,
+            propagation=self.sources.propagation(record),
             files=files,
             tmpfs={m.target: ",".join(m.options) for m in record.mounts if m.type == "tmpfs"},
             shm_size=host.shm_size or 64 << 20,
@@ -256,25 +289,6 @@ class Stage:
 
     def _short(self, record: ContainerRecord) -> str:
         return self.places.owner_of(record).id[:12]
-
-    def _spec_mount(self, mount: MountPoint) -> SpecMount:
-        source = str(self._volumes.data(mount.volume)) if mount.type == "volume" else self._bind_source(mount)
-        access = "ro" if mount.read_only else "rw"
-        return SpecMount(mount.target, source, "bind", ("rbind", access, *(mount.options or ("rprivate",))))
-
-    def _bind_source(self, mount: MountPoint) -> str:
-        if mount.source in DOCKER_SOCKETS or mount.source == str(self._paths.socket):
-            return str(self._paths.socket)
-        if mount.mode != "must-exist" and not os.path.lexists(mount.source):
-            # Docker makes a missing folder for -v.
-            try:
-                os.makedirs(mount.source)
-            except OSError as error:
-                raise InvalidRequest(
-                    f"error while creating mount source path '{mount.source}': {error.strerror}",
-                    hint="make the folder yourself, or choose one you may write to",
-                ) from error
-        return mount.source
 
     # -- facts ----------------------------------------------------------------------------------------
 
@@ -320,9 +334,11 @@ class Stage:
             if not borrowed:
                 unmount_root(self.rootfs(container))
             shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
+            self.sources.unpin(container)
 
         # quirk: an overlay that goes writes out all of the file system it lies on (ovl_sync_fs): seconds, at times.
         await asyncio.to_thread(take_away)
+        await self._volumes.release(container)
 
     async def restore(self, alive: list[str]) -> None:
         """After an engine restart: what *alive* containers hold is kept, the rest is taken away."""
@@ -332,6 +348,7 @@ class Stage:
             for name in os.listdir(folder):
                 if name not in keep:
                     await self.tear_down_id(name)
+        await self._volumes.restore(alive)
 
     async def forget(self, container: str) -> None:
         """Remove the container's folder on disk: its log and files."""

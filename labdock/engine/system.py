@@ -172,7 +172,7 @@ class System:
         if not kinds or "container" in kinds:
             found["Containers"] = await asyncio.to_thread(self._measure, tuple(self._ledger))
         if not kinds or "volume" in kinds:
-            found["Volumes"] = await asyncio.to_thread(self._volumes.measure)
+            found["Volumes"] = await self._volumes.measure()
         if not kinds or "build-cache" in kinds:
             cached = await self._list_cache()
             found["BuildCache"] = cached

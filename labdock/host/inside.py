@@ -34,10 +34,11 @@ class Inside:
 def settle(data: Path, fuse_overlayfs: str | None, networked: bool) -> Inside:
     """Make the sandbox a place to run containers in, and say what could not be had.
 
-    Mounts become private, /proc and cgroup2 fresh, ``lo`` up, addresses forwarded, and overlay is tried on the
-    file system of *data* (a folder). ``networked``: the sandbox has a network namespace of its own.
+    Mounts become slaves of the host's, /proc and cgroup2 fresh, ``lo`` up, addresses forwarded, and overlay is tried
+    on the file system of *data* (a folder). ``networked``: the sandbox has a network namespace of its own.
     """
-    mounts.mount("none", "/", None, mounts.REC | mounts.PRIVATE)
+    # Slaves: what the host mounts later appears in the sandbox too; nothing goes the other way.
+    mounts.mount("none", "/", None, mounts.REC | mounts.SLAVE)
     proc = _try_proc()
     cgroup, controllers = _try_cgroups()
     overlay = try_overlay(data)

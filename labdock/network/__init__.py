@@ -63,6 +63,9 @@ class Outside(Protocol):
         Raises InvalidRequest, Unavailable.
         """
 
+    async def look(self, path: str) -> tuple[int, int] | None:
+        """(st_dev, st_ino) of *path* as the host sees it; None when it can't be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:

@@ -91,11 +91,12 @@ class MountRequest(_Wire, frozen=True, kw_only=True):
 
     target: str = ""
     source: str = ""
-    type: str = "volume"
+    type: str = ""
     read_only: bool = False
     bind_options: dict[str, object] | None = None
     volume_options: dict[str, object] | None = None
     tmpfs_options: dict[str, object] | None = None
+    image_options: dict[str, object] | None = None
 
 
 class HostConfig(_Wire, frozen=True, kw_only=True):
@@ -105,6 +106,7 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     mounts: tuple[MountRequest, ...] | None = None
     tmpfs: dict[str, str] | None = None
     volumes_from: tuple[str, ...] | None = None
+    volume_driver: str | None = ""
     port_bindings: dict[str, tuple[PortBinding, ...] | None] | None = None
     publish_all_ports: bool | None = False
     network_mode: str | None = ""

@@ -136,6 +136,8 @@ def _linux(request: SpecRequest, bounding: tuple[str, ...]) -> dict[str, object]
         "maskedPaths": _paths(request.masked, MASKED, request.privileged),
         "readonlyPaths": _paths(request.readonly, READONLY, request.privileged),
     }
+    if request.propagation:
+        linux["rootfsPropagation"] = request.propagation
     sysctls = _sysctls(request)
     if sysctls:
         linux["sysctl"] = sysctls

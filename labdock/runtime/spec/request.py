@@ -58,6 +58,7 @@ class SpecRequest:
     - ``cgroup_mount``: mount /sys/fs/cgroup (False where the sandbox has no cgroup file system).
     - ``oom_score_adj`` None leaves it alone; lowering it needs a privilege that a sandbox does not have.
     - ``all_capabilities``: what "all" means here (privileged, ``--cap-add ALL``).
+    - ``propagation``: of the container's root ("rslave", …), so that binds in it see later mounts; "" is private.
     - Sizes in bytes; ``console_size`` is (rows, columns); ``machine`` as in uname(2).
     """
 
@@ -99,4 +100,5 @@ class SpecRequest:
     init: str | None = None
     oom_score_adj: int | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    propagation: str = ""
     single_id: bool = False

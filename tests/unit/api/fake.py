@@ -559,17 +559,17 @@ class FakeVolumes:
     def __init__(self) -> None:
         self.made: dict[str, Wire] = {}
 
-    def list(self, filters: Filters) -> Wire:
+    async def list(self, filters: Filters) -> Wire:
         return {"Volumes": builtins.list(self.made.values()), "Warnings": None}
 
-    def inspect(self, name: str) -> Wire:
+    async def inspect(self, name: str) -> Wire:
         if name not in self.made:
             raise NoSuchVolume(name)
         return self.made[name]
 
     async def create(self, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> Wire:
         name = name or "ee" * 32
-        self.made[name] = {"Name": name, "Driver": driver, "Options": options, "Labels": labels}
+        self.made[name] = {"Name": name, "Driver": driver or "local", "Options": options, "Labels": labels}
         return self.made[name]
 
     async def remove(self, name: str, force: bool) -> None:

@@ -52,6 +52,9 @@ class Outer:
     async def dial(self, host: str, port: int) -> Any:
         raise AssertionError("nothing here dials")
 
+    async def look(self, path: str) -> tuple[int, int] | None:
+        return None
+
     async def dial_agent(self, path: str) -> Any:
         raise AssertionError("nothing here has an agent")
 

@@ -55,6 +55,9 @@ class StandinOutside:
     async def host(self) -> HostNetwork:
         return HostNetwork(self.routes, ("lab.example",))
 
+    async def look(self, path: str) -> tuple[int, int] | None:
+        return None
+
     async def dial_agent(self, path: str) -> socket.socket:
         raise Unavailable(path)
 
