@@ -167,7 +167,7 @@ def test_a_start_during_a_copy_shares_its_files(client: docker.DockerClient) -> 
 
 
 def test_nothing_stays_mounted(engine: EngineUnderTest, client: docker.DockerClient) -> None:
-    container = client.containers.create("busybox", ["true"], volumes={"v": {"bind": "/v"}})
+    container = client.containers.create("busybox", ["true"], volumes={"vol": {"bind": "/v"}})
     container.put_archive("/v", pack({"x": b"x"}))
     take(container, "/v")
     container.diff()
@@ -179,7 +179,7 @@ def test_nothing_stays_mounted(engine: EngineUnderTest, client: docker.DockerCli
 
 def test_an_export_has_the_containers_own_files_and_no_mounts(client: docker.DockerClient) -> None:
     container = client.containers.run(
-        "busybox", ["sh", "-c", "echo mine > /mine; sleep 1000"], detach=True, volumes={"v": {"bind": "/v"}}
+        "busybox", ["sh", "-c", "echo mine > /mine; sleep 1000"], detach=True, volumes={"vol": {"bind": "/v"}}
     )
     container.put_archive("/v", pack({"x": b"x"}))
     wait_until(lambda: container.exec_run(["test", "-s", "/mine"]).exit_code == 0, "the file is written")
@@ -205,7 +205,7 @@ def test_hostile_and_broken_tars_are_refused_and_bounded(client: docker.DockerCl
 def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(
     engine: EngineUnderTest, client: docker.DockerClient
 ) -> None:
-    container = client.containers.create("busybox", ["true"], volumes={"v": {"bind": "/v"}})
+    container = client.containers.create("busybox", ["true"], volumes={"vol": {"bind": "/v"}})
     container.put_archive("/v", pack({"big": bytes(32 << 20)}))
     for _ in range(3):
         pieces, _ = container.get_archive("/v")
