@@ -358,7 +358,7 @@ class Containers:
             driver=rooms.snapshotter.name,
             execs=rooms.stage.execs_of(record.id) or None,
         )
-        if record.links:
+        if record.links or record.network == "bridge":
             shown["HostConfig"]["Links"] = linking.shown(record, self._ledger)
         if size:
             shown |= self._sizes(record)

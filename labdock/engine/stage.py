@@ -205,13 +205,13 @@ class Stage:
 
     def _write_files(self, record: ContainerRecord, endpoints: tuple[Endpoint, ...]) -> dict[str, str]:
         """/etc/hosts, hostname and resolv.conf, on disk in the container's folder: target → source."""
+        folder = self._containers / record.id
+        folder.mkdir(exist_ok=True)
         owner = self.places.owner_of(record)
         if owner is not record:
             # With the namespace of another container come its names.
             folder = self._containers / owner.id
             return {f"/etc/{name}": str(folder / name) for name in ("hostname", "hosts", "resolv.conf")}
-        folder = self._containers / record.id
-        folder.mkdir(exist_ok=True)
         host = record.host
         hostname = record.config.hostname or record.id[:12]
         addresses = tuple(ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6))

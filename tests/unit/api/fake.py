@@ -12,6 +12,7 @@ from labdock.api.facade import Filters, OnLine, Stream, Wire
 from labdock.errors import (
     Conflict,
     DockerfileError,
+    Forbidden,
     InvalidRequest,
     NoSuchContainer,
     NoSuchExec,
@@ -21,7 +22,6 @@ from labdock.errors import (
     NotFound,
     Unauthorized,
     Unavailable,
-    Unsupported,
 )
 from labdock.schema.build import BuildDone, BuildEvent, BuildFailed, StepDone, StepOutput, StepRunning, StepStarted
 from labdock.schema.build_query import BuildQuery
@@ -531,25 +531,36 @@ class FakeBuilds:
 
 
 class FakeNetworks:
+    def __init__(self) -> None:
+        self.made: dict[str, Wire] = {"bridge": {"Name": "bridge", "Id": "ff" * 32}}
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
     def list(self, filters: Filters) -> builtins.list[Wire]:
-        return [{"Name": "bridge", "Id": "ff" * 32}]
+        return builtins.list(self.made.values())
 
     def inspect(self, ref: str, verbose: bool) -> Wire:
-        if ref != "bridge":
+        if ref not in self.made:
             raise NoSuchNetwork(ref)
-        return {"Name": "bridge", "Id": "ff" * 32}
+        return self.made[ref]
 
     async def create(self, sent: Wire) -> Wire:
-        raise Unsupported("no networks of your own yet")
+        if sent["Name"] in self.made:
+            raise Conflict(f"network with name {sent['Name']} already exists")
+        self.made[sent["Name"]] = {"Name": sent["Name"], "Id": "ee" * 32}
+        return {"Id": "ee" * 32, "Warning": ""}
 
     async def remove(self, ref: str) -> None:
-        raise Unsupported("no networks of your own yet")
+        if self.inspect(ref, False)["Name"] == "bridge":
+            raise Forbidden("bridge is a pre-defined network and cannot be removed")
+        del self.made[ref]
 
     async def connect(self, ref: str, sent: Wire) -> None:
-        raise Unsupported("no networks of your own yet")
+        self.inspect(ref, False)
+        self.calls.append(("connect", ref, sent))
 
     async def disconnect(self, ref: str, sent: Wire) -> None:
-        raise Unsupported("no networks of your own yet")
+        self.inspect(ref, False)
+        self.calls.append(("disconnect", ref, sent))
 
     async def prune(self, filters: Filters) -> Wire:
         return {"NetworksDeleted": None}
