@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, linking, mounts, updates, views
+from labdock.engine import caveats, creation, linking, mounts, updates, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.enforcement import Enforcer
@@ -136,7 +136,7 @@ class Containers:
                 self._ledger.put(record)
                 intent.done()
         self._supervisor.emit(record, "create")
-        warnings = (*creation.warn(record.host, controllers=rooms.controllers), *warnings)
+        warnings = (*caveats.warn(record.host, controllers=rooms.controllers), *warnings)
         return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
     def _discard(self, container: str) -> None:
