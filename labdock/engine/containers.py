@@ -29,7 +29,7 @@ from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
@@ -427,11 +427,6 @@ class Containers:
         if record.state.status not in (Status.RUNNING, Status.PAUSED):
             raise Conflict(f"Container {record.id} is not running")
         return await self._rooms.stage.top(record, ps_args)
-
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        """Not served yet; NoSuchContainer first."""
-        record = self._ledger.get(ref)
-        raise Unsupported(f"listing the changes of container {record.name} (diff) is not supported yet")
 
     def log_source(self, ref: str) -> LogSource:
         """Where its log is read from; raises at once for an unknown container."""

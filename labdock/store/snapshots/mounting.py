@@ -79,6 +79,22 @@ def _take_away(target: Path | str, flags: int) -> None:
         mounts.unmount(str(target), flags)
 
 
+def read_only(wanted: Sequence[Mount]) -> tuple[Mount, ...]:
+    """*wanted*, an active snapshot's, to be looked at only: what is written to it otherwise may or may not be seen."""
+    found = []
+    for item in wanted:
+        options = list(item.options)
+        words = dict(option.partition("=")[::2] for option in options)
+        if upper := words.get("upperdir"):
+            options = [
+                f"lowerdir={upper}:{words['lowerdir']}" if option.startswith("lowerdir=") else option
+                for option in options
+                if not option.startswith(("upperdir=", "workdir="))
+            ]
+        found.append(Mount(item.type, item.source, (*(option for option in options if option != "rw"), "ro")))
+    return tuple(found)
+
+
 def _mount(item: Mount, target: str) -> None:
     if item.type == "link":
         os.rmdir(target)
