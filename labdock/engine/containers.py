@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, linking, mounts, updates, views
+from labdock.engine import caveats, creation, linking, mounts, updates, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.enforcement import Enforcer
@@ -29,7 +29,7 @@ from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
@@ -125,7 +125,10 @@ class Containers:
         intent = rooms.intents.begin("container.create", container)
         with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
             try:
-                rooms.snapshotter.prepare(container, parent)
+                if rooms.snapshotter.quick:
+                    rooms.snapshotter.prepare(container, parent)
+                else:
+                    await asyncio.to_thread(rooms.snapshotter.prepare, container, parent)
                 await rooms.stage.populate(record)
                 self._ledger.check_free(record.name)
             except BaseException:
@@ -136,7 +139,7 @@ class Containers:
                 self._ledger.put(record)
                 intent.done()
         self._supervisor.emit(record, "create")
-        warnings = (*creation.warn(record.host, controllers=rooms.controllers), *warnings)
+        warnings = (*caveats.warn(record.host, controllers=rooms.controllers), *warnings)
         return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
     def _discard(self, container: str) -> None:
@@ -424,11 +427,6 @@ class Containers:
         if record.state.status not in (Status.RUNNING, Status.PAUSED):
             raise Conflict(f"Container {record.id} is not running")
         return await self._rooms.stage.top(record, ps_args)
-
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        """Not served yet; NoSuchContainer first."""
-        record = self._ledger.get(ref)
-        raise Unsupported(f"listing the changes of container {record.name} (diff) is not supported yet")
 
     def log_source(self, ref: str) -> LogSource:
         """Where its log is read from; raises at once for an unknown container."""
