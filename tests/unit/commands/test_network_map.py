@@ -131,7 +131,7 @@ def test_the_map_is_read_from_what_inspect_says() -> None:
         "NetworkSettings": {
             "Networks": {"shop": {"IPAddress": "172.18.0.2", "DNSNames": ["web", "www", "a" * 12]}},
             "Ports": {
-                "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}],
+                "80/tcp": [{"HostIp": ip, "HostPort": "8080"} for ip in ("0.0.0.0", "::")],  # noqa: S104
                 "9/udp": None,
             },
         },
