@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from labdock.engine.stats import Stats
     from labdock.engine.supervisor import Supervisor
     from labdock.engine.system import System
+    from labdock.engine.volume_transfers import VolumeTransfers
     from labdock.engine.volumes import Volumes
     from labdock.host.plan import Plan
     from labdock.network import Outside
@@ -42,6 +43,7 @@ class Engine:
     builds: Builds
     networks: NetworkService
     volumes: Volumes
+    volume_transfers: VolumeTransfers
     system: System
     events: Events
     registry: RegistryService
@@ -54,6 +56,7 @@ class Engine:
         await self.registry.close()
         await self._supervisor.close(STOP_GRACE)
         await self._close_networks()
+        self.volumes.close()
         self._database.close()
 
 

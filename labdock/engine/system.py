@@ -113,7 +113,7 @@ class System:
             "DriverStatus": [["Rung", plan.rung], ["Identity", plan.identity], ["Egress", plan.egress]],
             "DockerRootDir": str(self._paths.data),
             "SystemStatus": None,
-            "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "none"], "Authorization": None,
+            "Plugins": {"Volume": self._volumes.drivers, "Network": ["bridge", "host", "none"], "Authorization": None,
                         "Log": ["json-file", "none"]},
             "MemoryLimit": "memory" in plan.controllers,
             "SwapLimit": False,
