@@ -30,7 +30,7 @@ from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
@@ -127,7 +127,10 @@ class Containers:
         intent = rooms.intents.begin("container.create", container)
         with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
             try:
-                rooms.snapshotter.prepare(container, parent)
+                if rooms.snapshotter.quick:
+                    rooms.snapshotter.prepare(container, parent)
+                else:
+                    await asyncio.to_thread(rooms.snapshotter.prepare, container, parent)
                 await rooms.stage.populate(record)
                 self._ledger.check_free(record.name)
             except BaseException:
@@ -376,11 +379,6 @@ class Containers:
             raise Conflict(f"Container {record.id} is not running")
         found = await self._rooms.driver.survey([record.id])
         return await asyncio.to_thread(list_processes, found.get(record.id, []), ps_args)
-
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        """Not served yet; NoSuchContainer first."""
-        record = self._ledger.get(ref)
-        raise Unsupported(f"listing the changes of container {record.name} (diff) is not supported yet")
 
     def log_source(self, ref: str) -> LogSource:
         """Where its log is read from; raises at once for an unknown container."""

@@ -9,6 +9,7 @@ import asyncio
 import os
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,8 @@ class Stage:
         self._volumes = volumes
         self.sources = Sources(paths, volumes)
         self._ledger = ledger
+        self._staged: set[str] = set()
+        self._borrowed: Counter[str] = Counter()
         self.places = Places(networks, ledger)
         self.execs_of: Callable[[str], list[str]] = lambda container: []
         for folder in (self.box / "c", self.box / "rootfs", self.box / "netns", self.box / "shm", self._containers):
@@ -129,6 +132,7 @@ class Stage:
         """Make everything the container needs; the caller tears down when this or a later step fails."""
         network = asyncio.create_task(self._set_up_network(record))
         try:
+            self._staged.add(record.id)
             rootfs = self.mount_root(record.id)
             user = users.resolve(rootfs, record.config.user or "", record.host.group_add or ())
             mounts = await self.sources.prepare(record, rootfs, user.uid, user.gid)
@@ -157,11 +161,42 @@ class Stage:
         return self._containers / container / "log"
 
     def mount_root(self, container: str) -> Path:
-        """Mount the container's snapshot; its root folder."""
+        """Mount the container's snapshot, unless it is; its root folder."""
         target = self.rootfs(container)
         target.mkdir(exist_ok=True)
-        mounting.mount_all(self._snapshotter.mounts(container), target)
+        if not os.path.ismount(target):
+            mounting.mount_all(self._snapshotter.mounts(container), target)
         return target
+
+    def borrow_root(self, container: str) -> Path:
+        """The mounted root of a container that does not run, until :meth:`give_back_root`; a start shares it."""
+        root = self.mount_root(container)
+        self._borrowed[container] += 1
+        return root
+
+    async def give_back_root(self, container: str) -> None:
+        self._borrowed[container] -= 1
+        if self._borrowed[container] <= 0:
+            del self._borrowed[container]
+            if container not in self._staged:
+                await asyncio.to_thread(unmount_root, self.rootfs(container))
+
+    async def lend_mounts(self, record: ContainerRecord, root: Path) -> tuple[str, tuple[SpecMount, ...]]:
+        """The mounts of a container that does not run, whose root is at *root*, and the name they are held under."""
+        holder = f"{record.id}-{os.urandom(4).hex()}"
+        # Handing a mount over to the container's user is for its start.
+        mounts = tuple(msgspec.structs.replace(mount, chown=False) for mount in record.mounts)
+        try:
+            borrower = msgspec.structs.replace(record, id=holder, mounts=mounts)
+            return holder, await self.sources.prepare(borrower, root, 0, 0)
+        except BaseException:
+            await self.take_back_mounts(holder)
+            raise
+
+    async def take_back_mounts(self, holder: str) -> None:
+        """End what :meth:`lend_mounts` began."""
+        await asyncio.to_thread(self.sources.unpin, holder)
+        await self._volumes.release(holder)
 
     async def _set_up_network(self, record: ContainerRecord) -> tuple[str | None, tuple[Endpoint, ...], Ports]:
         """The netns path (None: a fresh empty one is not needed, "host": the sandbox's), addresses, ports."""
@@ -294,8 +329,12 @@ class Stage:
     async def clear(self, container: str) -> None:
         """The second half: its mounts and its bundle."""
 
+        self._staged.discard(container)
+        borrowed = container in self._borrowed
+
         def take_away() -> None:
-            unmount_root(self.rootfs(container))
+            if not borrowed:
+                unmount_root(self.rootfs(container))
             sharing.drop_shm(self._shm(container))
             shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
             self.sources.unpin(container)
@@ -321,7 +360,7 @@ class Stage:
 
 def unmount_root(root: Path) -> None:
     """Unmount and remove the mount point *root*, if it is there. Lazily: a helper may still look at it."""
-    while os.path.ismount(root):
+    while mounting.is_mounted(root):
         mounting.unmount(root, lazy=True)
     if root.exists():
         root.rmdir()

@@ -27,6 +27,7 @@ from labdock.schema.build import BuildDone, BuildEvent, BuildFailed, StepDone, S
 from labdock.schema.build_query import BuildQuery
 from labdock.schema.container import CreateRequest, ExecConfig
 from labdock.schema.events import Actor, Event
+from labdock.schema.files import PathStat
 
 IMAGE = "sha256:" + "ab" * 32
 
@@ -273,8 +274,37 @@ class FakeContainers:
     async def prune(self, filters: Filters) -> Wire:
         return {"ContainersDeleted": [], "SpaceReclaimed": 0}
 
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        self.get(ref)
+
+class FakeFiles:
+    """One file, ``/a``, in every container."""
+
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
+    async def stat(self, ref: str, path: str) -> PathStat:
+        self._containers.get(ref)
+        if path != "/a":
+            raise NotFound(f"Could not find the file {path} in container {ref}")
+        return PathStat(name="a", size=3, mode=0o644, mtime="2026-01-02T03:04:05Z")
+
+    async def archive(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
+        return await self.stat(ref, path), self._tar()
+
+    async def _tar(self) -> AsyncIterator[bytes]:
+        yield b"tar of"
+        yield b" a"
+
+    async def extract(self, ref: str, path: str, pieces: AsyncIterator[bytes], *, replace: bool, own: bool) -> None:
+        self._containers.get(ref)
+        self.calls.append((path, b"".join([piece async for piece in pieces]), replace, own))
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        self._containers.get(ref)
+        return self._tar()
+
+    async def changes(self, ref: str) -> builtins.list[Wire]:
+        self._containers.get(ref)
         return [{"Path": "/a", "Kind": 1}]
 
 
@@ -627,6 +657,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.containers = FakeContainers()
+        self.files = FakeFiles(self.containers)
         self.execs = FakeExecs(self.containers)
         self.stats = FakeStats(self.containers)
         self.images = FakeImages()
