@@ -51,6 +51,9 @@ from labdock.store.leases import Leases
 from labdock.store.metadata import Database
 from labdock.store.snapshots import open_snapshotter
 
+#: Set to "1" in the environment of an engine whose containers may reach the host's loopback.
+HOST_LOOPBACK = "LABDOCK_HOST_LOOPBACK"
+
 
 async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     """See :func:`labdock.engine.open_engine`."""
@@ -65,8 +68,17 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     leases = Leases(content, snapshotter)
     images = Images(database, content, snapshotter, leases)
     driver = CrunDriver(_tool(plan, "crun"), _tool(plan, "conmon"), paths.box)
-    networks = Networks(database, outside, netns_folder=paths.box / "netns", nft=_tool(plan, "nft"))
+    networks = Networks(
+        database,
+        outside,
+        netns_folder=paths.box / "netns",
+        nft=_tool(plan, "nft"),
+        host_loopback=os.environ.get(HOST_LOOPBACK) == "1",
+    )
     await networks.start()
+    networks.names.servers_of = lambda container: (
+        ledger.get(container).host.dns or () if ledger.has_id(container) else ()
+    )
     plugins = Plugins(find_folders(os.environ, paths.run), outside.dial, outside.look)
     volumes = Volumes(
         database, intents, paths.data / "volumes", events, users_of(ledger), plugins, lambda *a: supervisor.spawn(*a)
