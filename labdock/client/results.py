@@ -192,6 +192,7 @@ class Network(Result, frozen=True, kw_only=True):
     scope: str = ""
     created: str = ""
     internal: bool = False
+    labels: dict[str, str] = {}
 
 
 class Volume(Result, frozen=True, kw_only=True):

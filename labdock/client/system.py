@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from labdock.client.caller import Caller, lines, path
 from labdock.client.results import Network, Version, Volume, Wire, result
+from labdock.schema.container import EndpointConfig
 from labdock.schema.events import Event
 
 Filters = Mapping[str, list[str]]
@@ -74,6 +76,31 @@ class Networks:
     def inspect(self, ref: str) -> Network:
         """Raises NoSuchNetwork."""
         return result(Network, self._caller.fetch(path("networks", ref)))
+
+    def create(self, body: Mapping[str, object]) -> str:
+        """The id of a new network; *body* as ``POST /networks/create`` takes it.
+
+        Raises Conflict (the name), Forbidden (an overlap), InvalidRequest, NotFound (no such driver).
+        """
+        return str(self._caller.fetch("/networks/create", method="POST", body=dict(body))["Id"])
+
+    def remove(self, ref: str) -> None:
+        """Raises NoSuchNetwork, Forbidden while containers are in it."""
+        self._caller.call("DELETE", path("networks", ref))
+
+    def connect(self, ref: str, container: str, settings: EndpointConfig | None = None) -> None:
+        """Put *container* into the network. Raises Forbidden when it is in it already."""
+        body = {"Container": container, "EndpointConfig": msgspec.to_builtins(settings or EndpointConfig())}
+        self._caller.call("POST", path("networks", ref, "connect"), body=body)
+
+    def disconnect(self, ref: str, container: str, *, force: bool = False) -> None:
+        """Take *container* out of the network. Raises Forbidden when it is not in it."""
+        self._caller.call("POST", path("networks", ref, "disconnect"), body={"Container": container, "Force": force})
+
+    def prune(self, filters: Filters | None = None) -> builtins.list[str]:
+        """The names of the networks that were removed."""
+        found = self._caller.fetch("/networks/prune", {"filters": filters}, method="POST")
+        return [str(name) for name in found.get("NetworksDeleted") or ()]
 
 
 class Volumes:

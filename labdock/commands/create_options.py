@@ -12,12 +12,10 @@ from labdock.commands import values
 from labdock.errors import InvalidRequest
 from labdock.schema.container import (
     CreateRequest,
-    EndpointConfig,
     HealthcheckConfig,
     HostConfig,
     LogConfig,
     MountRequest,
-    NetworkingConfig,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,6 +37,9 @@ _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--label-file",), "Read in a line delimited file of labels"),
     (("--log-opt",), "Log driver options"),
     (("--mount",), "Attach a filesystem mount to the container"),
+    (("--link",), "Add link to another container"),
+    (("--link-local-ip",), "Container IPv4/IPv6 link-local addresses"),
+    (("--network", "--net"), "Connect a container to a network"),
     (("--network-alias", "--net-alias"), "Add network-scoped alias for the container"),
     (("-p", "--publish"), "Publish a container's port(s) to the host"),
     (("--security-opt",), "Security Options"),
@@ -61,13 +62,14 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--health-start-period",), "Time the container has to start before failures count (ms|s|m|h)"),
     (("--health-timeout",), "Maximum time to allow one check to run (ms|s|m|h)"),
     (("-h", "--hostname"), "Container host name"),
+    (("--ip",), "IPv4 address (e.g., 172.30.100.104)"),
+    (("--ip6",), "IPv6 address (e.g., 2001:db8::33)"),
     (("--ipc",), "IPC mode to use"),
     (("--log-driver",), "Logging driver for the container"),
     (("--mac-address",), "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     (("-m", "--memory"), "Memory limit"),
     (("--memory-swap",), "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
     (("--name",), "Assign a name to the container"),
-    (("--network", "--net"), "Connect a container to a network"),
     (("--pid",), "PID namespace to use"),
     (("--platform",), "Set platform if server is multi-platform capable"),
     (("--restart",), "Restart policy to apply when a container exits"),
@@ -100,6 +102,8 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-t", "--tty"), "Allocate a pseudo-TTY"),
 )
 
+_NETWORKING = ("network", "network_alias", "link", "link_local_ip", "ip", "ip6", "mac_address")
+
 
 def create_options(function: F) -> F:
     """Decorator: the options that ``run`` and ``create`` share."""
@@ -125,6 +129,12 @@ def request_from(
 ) -> CreateRequest:
     """What *options* ask for. *attach*: output is attached; *stdin*: input is. Raises InvalidRequest."""
     published = values.ports(options["publish"])
+    mode, settings = "", None
+    if any(options[name] for name in _NETWORKING):
+        # Not for every start: importing takes longer than reading these.
+        from labdock.commands.network_options import networking
+
+        mode, settings = networking(options)
     binds, anonymous = values.volumes(options["volume"])
     labels: dict[str, str] = {}
     for path in options["label_file"]:
@@ -151,12 +161,12 @@ def request_from(
         stop_signal=options["stop_signal"],
         stop_timeout=options["stop_timeout"],
         healthcheck=_healthcheck(options),
-        host_config=_host_config(options, binds, published),
-        networking_config=_networking(options),
+        host_config=_host_config(options, binds, published, mode),
+        networking_config=settings,
     )
 
 
-def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dict[str, Any]) -> HostConfig:
+def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dict[str, Any], mode: str) -> HostConfig:
     if options["rm"] and options["restart"] not in (None, "no"):
         raise InvalidRequest(
             "conflicting options: cannot specify both --restart and --rm",
@@ -174,7 +184,8 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         volume_driver=options["volume_driver"] or "",
         port_bindings=published or None,
         publish_all_ports=options["publish_all"],
-        network_mode=_network_name(options["network"]),
+        network_mode=mode,
+        links=options["link"] or None,
         auto_remove=options["rm"],
         restart_policy=values.restart(options["restart"]) if options["restart"] else None,
         log_config=logging,
@@ -217,25 +228,6 @@ def _mounts(texts: tuple[str, ...]) -> tuple[MountRequest, ...] | None:
     from labdock.commands.mount_option import mount
 
     return tuple(map(mount, texts))
-
-
-def _network_name(text: str | None) -> str:
-    """``--network web`` or ``--network name=web,alias=a``."""
-    if text and "=" in text:
-        return dict(part.partition("=")[::2] for part in text.split(",")).get("name", "")
-    return text or ""
-
-
-def _networking(options: dict[str, Any]) -> NetworkingConfig | None:
-    aliases = list(options["network_alias"])
-    text = options["network"] or ""
-    if "=" in text:
-        aliases += [value for name, _, value in (part.partition("=") for part in text.split(",")) if name == "alias"]
-    name = _network_name(text)
-    if not aliases and not options["mac_address"]:
-        return None
-    endpoint = EndpointConfig(aliases=tuple(aliases) or None, mac_address=options["mac_address"])
-    return NetworkingConfig(endpoints_config={name or "default": endpoint})
 
 
 def _healthcheck(options: dict[str, Any]) -> HealthcheckConfig | None:

@@ -154,8 +154,13 @@ REGISTRY = {
     "stop": ("serving:stop", "Stop serving the engine's images"),
 }
 NETWORK = {
+    "connect": ("networks:connect", "Connect a container to a network"),
+    "create": ("networks:create", "Create a network"),
+    "disconnect": ("networks:disconnect", "Disconnect a container from a network"),
     "inspect": ("networks:inspect", "Display detailed information on networks"),
     "ls": ("networks:listing", "List networks"),
+    "prune": ("networks:prune", "Remove all unused networks"),
+    "rm": ("networks:remove", "Remove one or more networks"),
 }
 VOLUME = {
     "create": ("volumes:create", "Create a volume"),

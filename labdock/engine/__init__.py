@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from labdock.engine.containers import Containers
     from labdock.engine.events import Events
     from labdock.engine.execs import Execs
+    from labdock.engine.files import Files
     from labdock.engine.images import ImageService
     from labdock.engine.networks import NetworkService
     from labdock.engine.registries import Registries
@@ -33,6 +34,7 @@ class Engine:
     """All use cases. One per data folder."""
 
     containers: Containers
+    files: Files
     execs: Execs
     stats: Stats
     images: ImageService

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, linking, mounts, updates, views
+from labdock.engine import caveats, creation, linking, mounts, updates, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.enforcement import Enforcer
@@ -29,7 +29,7 @@ from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
@@ -136,7 +136,7 @@ class Containers:
                 self._ledger.put(record)
                 intent.done()
         self._supervisor.emit(record, "create")
-        warnings = (*creation.warn(record.host, controllers=rooms.controllers), *warnings)
+        warnings = (*caveats.warn(record.host, controllers=rooms.controllers), *warnings)
         return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
     def _discard(self, container: str) -> None:
@@ -358,7 +358,7 @@ class Containers:
             driver=rooms.snapshotter.name,
             execs=rooms.stage.execs_of(record.id) or None,
         )
-        if record.links:
+        if record.links or record.network == "bridge":
             shown["HostConfig"]["Links"] = linking.shown(record, self._ledger)
         if size:
             shown |= self._sizes(record)
@@ -424,11 +424,6 @@ class Containers:
         if record.state.status not in (Status.RUNNING, Status.PAUSED):
             raise Conflict(f"Container {record.id} is not running")
         return await self._rooms.stage.top(record, ps_args)
-
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        """Not served yet; NoSuchContainer first."""
-        record = self._ledger.get(ref)
-        raise Unsupported(f"listing the changes of container {record.name} (diff) is not supported yet")
 
     def log_source(self, ref: str) -> LogSource:
         """Where its log is read from; raises at once for an unknown container."""

@@ -10,10 +10,14 @@ from typing import Any
 import msgspec
 
 from labdock.engine.health import check_healthcheck, merge_healthcheck
-from labdock.engine.limits import check_limits, warn_of_limits
+from labdock.engine.limits import check_limits
 from labdock.engine.mounts import plan_mounts
 from labdock.engine.records import ContainerRecord, MountPoint
+from labdock.engine.security import parse_security
+from labdock.engine.sharing import check_modes
+from labdock.engine.signals import parse_signal
 from labdock.errors import InvalidRequest
+from labdock.runtime.spec import choose_capabilities
 from labdock.schema.container import ContainerConfig, CreateRequest, HostConfig, PortBinding
 from labdock.schema.oci import ImageConfig
 
@@ -21,6 +25,8 @@ DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z")
 _MEMBERS = frozenset({"HostConfig", "NetworkingConfig"})
 _LOG_DRIVERS = frozenset({"", "json-file", "none", "local"})
+#: crun goes by these names too: clients name the runtime that they know.
+_RUNTIMES = ("crun", "runc", "io.containerd.runc.v2")
 _RESTARTS = frozenset({"", "no", "always", "unless-stopped", "on-failure"})
 
 
@@ -88,6 +94,12 @@ def merge_config(request: CreateRequest, image: ImageConfig) -> ContainerConfig:
         shell=request.shell or base.shell,
     )
     check_healthcheck(fields["healthcheck"])
+    if fields["stop_signal"]:
+        parse_signal(fields["stop_signal"])
+    if fields["working_dir"] and not fields["working_dir"].startswith("/"):
+        raise InvalidRequest(
+            f"the working directory '{fields['working_dir']}' is invalid, it needs to be an absolute path"
+        )
     for port in fields["exposed_ports"] or {}:
         parse_port(port)
     return ContainerConfig(**fields)
@@ -163,9 +175,17 @@ def check_host(host: HostConfig) -> None:
         raise InvalidRequest(f"logger: no log driver named '{log.type}' is registered", hint="use json-file or none")
     check_policy(host)
     check_limits(host, os.sched_getaffinity(0))
-    for field, mode in (("pid", host.pid_mode), ("ipc", host.ipc_mode), ("uts", host.uts_mode)):
-        if mode and mode.startswith("container:"):
-            raise InvalidRequest(f"--{field} {mode}: sharing another container's namespace is not supported yet")
+    check_modes(host)
+    parse_security(host)
+    choose_capabilities(host.cap_add or (), host.cap_drop or ())
+    if (host.runtime or _RUNTIMES[0]) not in _RUNTIMES:
+        raise InvalidRequest(f"unknown or invalid runtime name: {host.runtime}", hint="leave it out: crun runs all")
+    for request in host.device_requests or ():
+        driver, kinds = request.get("Driver") or "", request.get("Capabilities") or []
+        raise InvalidRequest(
+            f'could not select device driver "{driver}" with capabilities: {str(kinds).replace(chr(39), "")}',
+            hint="devices that this user may open can be handed over: --device /dev/…",
+        )
 
 
 def check_policy(host: HostConfig) -> None:
@@ -188,17 +208,6 @@ def check_policy(host: HostConfig) -> None:
         raise InvalidRequest("invalid restart policy: maximum retry count cannot be negative")
     if host.auto_remove and name not in ("", "no"):
         raise InvalidRequest("can't create 'AutoRemove' container with restart policy")
-
-
-def warn(host: HostConfig, *, controllers: tuple[str, ...]) -> tuple[str, ...]:
-    """What was asked for and can't be honoured on this machine, in words for ``Warnings``."""
-    found = warn_of_limits(host, controllers)
-    if host.devices:
-        found.append("Devices can't be handed to a container without root. Discarded.")
-    for option in host.security_opt or ():
-        if option.startswith(("label", "apparmor")):
-            found.append(f"Security option {option!r} needs a security module this engine can't drive. Discarded.")
-    return tuple(found)
 
 
 def _words(value: tuple[str, ...] | str | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from labdock.engine.enforcement import Enforcer
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
 from labdock.engine.fetches import Fetches
+from labdock.engine.files import Files
 from labdock.engine.health import Health
 from labdock.engine.holdings import ImageHoldings
 from labdock.engine.images import ImageService
@@ -23,6 +24,7 @@ from labdock.engine.ledger import Ledger
 from labdock.engine.networks import NetworkService
 from labdock.engine.recovery import recover
 from labdock.engine.registries import Registries
+from labdock.engine.roots import Roots
 from labdock.engine.serving import RegistryService
 from labdock.engine.stage import Machine, Stage
 from labdock.engine.stats import Stats
@@ -137,6 +139,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     builds.tend()
     return Engine(
         containers=containers,
+        files=Files(ledger, Roots(ledger, supervisor, stage, driver, snapshotter), supervisor, snapshotter),
         execs=execs,
         stats=stats,
         images=image_service,

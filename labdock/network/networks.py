@@ -357,14 +357,17 @@ class Networks:
         )
 
     def _build(self, network: Network) -> None:
-        _DRIVERS[network.driver].ensure(self._corner, network)
-        if network.driver == "bridge":
-            try:
+        driver = _DRIVERS[network.driver]
+        driver.ensure(self._corner, network)
+        try:
+            if network.driver == "bridge":
                 rules.run(self._nft, rules.added(network))
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    bridge.remove(self._corner, network)
-                raise
+            else:
+                vlans.probe(self._corner, network)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                driver.remove(self._corner, network)
+            raise
 
     def _demolish(self, network: Network) -> None:
         if network.driver == "bridge" and rules.chain_of(network) in rules.listed(self._nft):

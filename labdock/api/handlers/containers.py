@@ -63,10 +63,6 @@ async def top(call: Call) -> web.StreamResponse:
     return json_answer(await call.engine.containers.top(call["id"], call.query.text("ps_args") or "-ef"))
 
 
-async def changes(call: Call) -> web.StreamResponse:
-    return json_answer(call.engine.containers.changes(call["id"]))
-
-
 async def start(call: Call) -> web.StreamResponse:
     started = await call.engine.containers.start(call["id"], call.query.text("detachKeys"))
     return empty_answer(204 if started else 304)

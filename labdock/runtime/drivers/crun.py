@@ -305,7 +305,15 @@ def _settings(bundle: Bundle) -> conmon.Settings:
         stdin_once=bundle.stdin_once,
         capabilities=tuple(held),
         no_new_privileges=bool(values.get("noNewPrivileges", False)),
+        joined=_joined(bundle),
     )
+
+
+def _joined(bundle: Bundle) -> tuple[str, ...]:
+    """The kinds of namespaces that the container is to share with others."""
+    linux = bundle.spec.get("linux")
+    spaces = linux.get("namespaces", []) if isinstance(linux, dict) else []
+    return tuple(str(space["type"]) for space in spaces if space.get("path"))
 
 
 def _protect(crun: str, target: Path) -> str:

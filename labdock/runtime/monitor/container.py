@@ -33,7 +33,8 @@ class MonitoredContainer:
         self._monitor = monitor
         self._lost = False
         self._init = _open_process(pid)
-        self._spaces = processes.own_spaces(pid)
+        # By what it shares with another container, that one's processes would be taken for its own.
+        self._spaces = frozenset(space for space in processes.own_spaces(pid) if space[0] not in settings.joined)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Exit] = self._loop.create_future()
         self._hub = AttachHub(layout.attach, tty=settings.tty, stdin_once=settings.stdin_once)

@@ -18,7 +18,8 @@ _FLUSH = 1 << 20
 _END = bytes(2 * BLOCK)
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC
 _IS_OPAQUE = (b"user.overlay.opaque", b"trusted.overlay.opaque", b"user.fuseoverlayfs.opaque")
-_TYPES = {
+#: The tar type of each kind of file that a tar can hold.
+KINDS = {
     stat.S_IFREG: headers.FILE,
     stat.S_IFDIR: headers.FOLDER,
     stat.S_IFLNK: headers.SYMLINK,
@@ -95,12 +96,10 @@ class _Packer:
     def add_folder(self, fd: int, path: bytes, below: RootLook) -> list[bytes]:
         """Add the folder *path* itself and all in it but folders; gives the folders' paths, sorted."""
         found = os.fstat(fd)
-        opaque = False
-        xattrs = _read_xattrs(fd)
-        for key in _IS_OPAQUE:
-            opaque = opaque or xattrs.get(key) == b"y"
+        xattrs = read_xattrs(fd)
+        opaque = is_opaque(xattrs)
         if path or RootLook.of(found) != below:
-            self._add(self._entry((path or b".") + b"/", headers.FOLDER, found, _public(xattrs)))
+            self._add(self._entry((path or b".") + b"/", headers.FOLDER, found, public_xattrs(xattrs)))
         base = path + b"/" if path else b""
         names = sorted(map(os.fsencode, os.listdir(fd)))
         if opaque or OPAQUE in names:
@@ -118,7 +117,7 @@ class _Packer:
         return inner
 
     def _add_leaf(self, folder: int, name: bytes, path: bytes, found: os.stat_result) -> None:
-        kind = _TYPES.get(stat.S_IFMT(found.st_mode))
+        kind = KINDS.get(stat.S_IFMT(found.st_mode))
         if kind == headers.CHAR and found.st_rdev == 0:
             self._add(Entry(path[: len(path) - len(name)] + WHITEOUT + name, mode=0))
             return
@@ -147,12 +146,12 @@ class _Packer:
         self._add(entry)
 
     def _add_file(self, folder: int, name: bytes, path: bytes) -> None:
-        fd = _open_file(name, folder)
+        fd = open_file(name, folder)
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise FileNotFoundError(errno.ENOENT, "replaced while it was read", os.fsdecode(path))
-            entry = self._entry(path, headers.FILE, found, _public(_read_xattrs(fd)))
+            entry = self._entry(path, headers.FILE, found, public_xattrs(read_xattrs(fd)))
             entry.size = found.st_size
             self._add(entry)
             left = found.st_size
@@ -194,7 +193,8 @@ class _Packer:
         return Packed(f"sha256:{self._hash.hexdigest()}", self._size, self._entries, tuple(self._skipped))
 
 
-def _open_file(name: bytes, folder: int) -> int:
+def open_file(name: bytes, folder: int) -> int:
+    """An fd to read *name* in the folder fd *folder*, its access time left alone; a link is not followed."""
     try:
         return os.open(name, _READ, dir_fd=folder)
     except PermissionError:
@@ -202,7 +202,8 @@ def _open_file(name: bytes, folder: int) -> int:
         return os.open(name, _READ & ~os.O_NOATIME, dir_fd=folder)
 
 
-def _read_xattrs(fd: int) -> dict[bytes, bytes]:
+def read_xattrs(fd: int) -> dict[bytes, bytes]:
+    """All attributes of *fd*; none where the file system has no such thing."""
     try:
         names = os.listxattr(fd)
     except OSError as error:
@@ -212,6 +213,11 @@ def _read_xattrs(fd: int) -> dict[bytes, bytes]:
     return {os.fsencode(name): os.getxattr(fd, name) for name in names} if names else {}
 
 
-def _public(xattrs: dict[bytes, bytes]) -> dict[bytes, bytes]:
+def is_opaque(xattrs: dict[bytes, bytes]) -> bool:
+    """Whether the folder with these attributes hides what lower layers have in its place."""
+    return any(xattrs.get(key) == b"y" for key in _IS_OPAQUE)
+
+
+def public_xattrs(xattrs: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """What of *xattrs* belongs to the tree, not to the file system that keeps it."""
     return {k: v for k, v in xattrs.items() if not k.startswith(OVERLAY_XATTRS) and k != b"security.selinux"}

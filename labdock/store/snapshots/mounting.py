@@ -66,6 +66,22 @@ def open_mounted(wanted: Sequence[Mount], target: Path) -> int:
         mounts.unmount(str(target), mounts.MNT_DETACH)
 
 
+def read_only(wanted: Sequence[Mount]) -> tuple[Mount, ...]:
+    """*wanted*, an active snapshot's, to be looked at only: what is written to it otherwise may or may not be seen."""
+    found = []
+    for item in wanted:
+        options = list(item.options)
+        words = dict(option.partition("=")[::2] for option in options)
+        if upper := words.get("upperdir"):
+            options = [
+                f"lowerdir={upper}:{words['lowerdir']}" if option.startswith("lowerdir=") else option
+                for option in options
+                if not option.startswith(("upperdir=", "workdir="))
+            ]
+        found.append(Mount(item.type, item.source, (*(option for option in options if option != "rw"), "ro")))
+    return tuple(found)
+
+
 def _mount(item: Mount, target: str) -> None:
     if item.type == "fuse-overlayfs":
         _run_fuse(item, target)

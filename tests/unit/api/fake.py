@@ -12,6 +12,7 @@ from labdock.api.facade import Filters, OnLine, Stream, Wire
 from labdock.errors import (
     Conflict,
     DockerfileError,
+    Forbidden,
     InvalidRequest,
     NoSuchContainer,
     NoSuchExec,
@@ -21,12 +22,12 @@ from labdock.errors import (
     NotFound,
     Unauthorized,
     Unavailable,
-    Unsupported,
 )
 from labdock.schema.build import BuildDone, BuildEvent, BuildFailed, StepDone, StepOutput, StepRunning, StepStarted
 from labdock.schema.build_query import BuildQuery
 from labdock.schema.container import CreateRequest, ExecConfig
 from labdock.schema.events import Actor, Event
+from labdock.schema.files import PathStat
 
 IMAGE = "sha256:" + "ab" * 32
 
@@ -273,8 +274,37 @@ class FakeContainers:
     async def prune(self, filters: Filters) -> Wire:
         return {"ContainersDeleted": [], "SpaceReclaimed": 0}
 
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        self.get(ref)
+
+class FakeFiles:
+    """One file, ``/a``, in every container."""
+
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
+    async def stat(self, ref: str, path: str) -> PathStat:
+        self._containers.get(ref)
+        if path != "/a":
+            raise NotFound(f"Could not find the file {path} in container {ref}")
+        return PathStat(name="a", size=3, mode=0o644, mtime="2026-01-02T03:04:05Z")
+
+    async def archive(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
+        return await self.stat(ref, path), self._tar()
+
+    async def _tar(self) -> AsyncIterator[bytes]:
+        yield b"tar of"
+        yield b" a"
+
+    async def extract(self, ref: str, path: str, pieces: AsyncIterator[bytes], *, replace: bool, own: bool) -> None:
+        self._containers.get(ref)
+        self.calls.append((path, b"".join([piece async for piece in pieces]), replace, own))
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        self._containers.get(ref)
+        return self._tar()
+
+    async def changes(self, ref: str) -> builtins.list[Wire]:
+        self._containers.get(ref)
         return [{"Path": "/a", "Kind": 1}]
 
 
@@ -501,25 +531,36 @@ class FakeBuilds:
 
 
 class FakeNetworks:
+    def __init__(self) -> None:
+        self.made: dict[str, Wire] = {"bridge": {"Name": "bridge", "Id": "ff" * 32}}
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
     def list(self, filters: Filters) -> builtins.list[Wire]:
-        return [{"Name": "bridge", "Id": "ff" * 32}]
+        return builtins.list(self.made.values())
 
     def inspect(self, ref: str, verbose: bool) -> Wire:
-        if ref != "bridge":
+        if ref not in self.made:
             raise NoSuchNetwork(ref)
-        return {"Name": "bridge", "Id": "ff" * 32}
+        return self.made[ref]
 
     async def create(self, sent: Wire) -> Wire:
-        raise Unsupported("no networks of your own yet")
+        if sent["Name"] in self.made:
+            raise Conflict(f"network with name {sent['Name']} already exists")
+        self.made[sent["Name"]] = {"Name": sent["Name"], "Id": "ee" * 32}
+        return {"Id": "ee" * 32, "Warning": ""}
 
     async def remove(self, ref: str) -> None:
-        raise Unsupported("no networks of your own yet")
+        if self.inspect(ref, False)["Name"] == "bridge":
+            raise Forbidden("bridge is a pre-defined network and cannot be removed")
+        del self.made[ref]
 
     async def connect(self, ref: str, sent: Wire) -> None:
-        raise Unsupported("no networks of your own yet")
+        self.inspect(ref, False)
+        self.calls.append(("connect", ref, sent))
 
     async def disconnect(self, ref: str, sent: Wire) -> None:
-        raise Unsupported("no networks of your own yet")
+        self.inspect(ref, False)
+        self.calls.append(("disconnect", ref, sent))
 
     async def prune(self, filters: Filters) -> Wire:
         return {"NetworksDeleted": None}
@@ -616,6 +657,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.containers = FakeContainers()
+        self.files = FakeFiles(self.containers)
         self.execs = FakeExecs(self.containers)
         self.stats = FakeStats(self.containers)
         self.images = FakeImages()

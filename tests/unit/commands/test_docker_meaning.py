@@ -33,6 +33,17 @@ busybox
 --network host busybox
 --network mynet --network-alias a --network-alias b busybox
 --network name=mynet,alias=a busybox
+--network mynet --ip 172.30.0.9 --ip6 fd00::9 --link-local-ip 169.254.8.8 busybox
+--network mynet --link db --link cache:mem busybox
+--link db:data busybox
+--network-alias lonely busybox
+--network name=mynet,alias=a --network-alias b busybox
+--network name=mynet,driver-opt=a=b,mac-address=02:42:ac:11:00:02 busybox
+--network name=one,ip=172.30.0.9,gw-priority=1 --network two busybox
+--network one --network one busybox
+--network one --network host busybox
+--network name=one,nope=1 busybox
+--network container:other busybox
 --user 1:2 -w /x --hostname h --domainname d busybox
 --entrypoint /bin/echo busybox a b
 --entrypoint "" busybox a
