@@ -125,7 +125,10 @@ class Containers:
         intent = rooms.intents.begin("container.create", container)
         with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
             try:
-                rooms.snapshotter.prepare(container, parent)
+                if rooms.snapshotter.quick:
+                    rooms.snapshotter.prepare(container, parent)
+                else:
+                    await asyncio.to_thread(rooms.snapshotter.prepare, container, parent)
                 await rooms.stage.populate(record)
                 self._ledger.check_free(record.name)
             except BaseException:

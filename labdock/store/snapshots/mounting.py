@@ -30,7 +30,7 @@ def mount_all(wanted: Sequence[Mount], target: Path | str) -> None:
             done += 1
     except (OSError, LabdockError) as error:
         for _ in range(done):
-            mounts.unmount(str(target), mounts.MNT_DETACH)
+            _take_away(target, mounts.MNT_DETACH)
         if isinstance(error, LabdockError):
             raise
         raise SystemFailure(f"mounting {item.type} on {target}: {error}") from error
@@ -39,7 +39,7 @@ def mount_all(wanted: Sequence[Mount], target: Path | str) -> None:
 def unmount(target: Path | str, *, lazy: bool = False) -> None:
     """Unmount the topmost mount on *target*; *lazy*: even while something there is in use. Raises SystemFailure."""
     try:
-        mounts.unmount(str(target), mounts.MNT_DETACH if lazy else 0)
+        _take_away(target, mounts.MNT_DETACH if lazy else 0)
     except OSError as error:
         raise SystemFailure(f"unmounting {target}: {error}") from error
 
@@ -63,7 +63,20 @@ def open_mounted(wanted: Sequence[Mount], target: Path) -> int:
     try:
         return os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     finally:
-        mounts.unmount(str(target), mounts.MNT_DETACH)
+        _take_away(target, mounts.MNT_DETACH)
+
+
+def is_mounted(target: Path | str) -> bool:
+    """Whether something is there that :func:`unmount` takes away: a mount, or a link that stands for one."""
+    return os.path.islink(target) or os.path.ismount(target)
+
+
+def _take_away(target: Path | str, flags: int) -> None:
+    if os.path.islink(target):
+        os.unlink(target)
+        os.mkdir(target)
+    else:
+        mounts.unmount(str(target), flags)
 
 
 def read_only(wanted: Sequence[Mount]) -> tuple[Mount, ...]:
@@ -83,7 +96,10 @@ def read_only(wanted: Sequence[Mount]) -> tuple[Mount, ...]:
 
 
 def _mount(item: Mount, target: str) -> None:
-    if item.type == "fuse-overlayfs":
+    if item.type == "link":
+        os.rmdir(target)
+        os.symlink(item.source, target)
+    elif item.type == "fuse-overlayfs":
         _run_fuse(item, target)
     elif item.type == "overlay" and len(",".join(item.options)) > _MOST_DATA:
         _mount_relative(item, target)
