@@ -6,12 +6,12 @@ JSON. Everything raises :mod:`labdock.errors`; the API decides nothing and trans
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from labdock.schema.build import BuildEvent
 from labdock.schema.build_query import BuildQuery
-from labdock.schema.container import CreateRequest, ExecConfig
+from labdock.schema.container import ContainerConfig, CreateRequest, ExecConfig
 from labdock.schema.events import Event
 from labdock.schema.files import PathStat
 
@@ -103,6 +103,20 @@ class Files(Protocol):
     async def extract(self, ref: str, path: str, pieces: AsyncIterator[bytes], *, replace: bool, own: bool) -> None: ...
     async def export(self, ref: str) -> AsyncIterator[bytes]: ...
     async def changes(self, ref: str) -> WireList: ...
+
+
+class Commits(Protocol):
+    async def commit(
+        self,
+        ref: str,
+        name: str,
+        *,
+        comment: str = "",
+        author: str = "",
+        pause: bool = True,
+        changes: Sequence[str] = (),
+        config: ContainerConfig | None = None,
+    ) -> str: ...
 
 
 class Execs(Protocol):
@@ -212,6 +226,8 @@ class Engine(Protocol):
     def containers(self) -> Containers: ...
     @property
     def files(self) -> Files: ...
+    @property
+    def commits(self) -> Commits: ...
     @property
     def execs(self) -> Execs: ...
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from labdock.engine import Engine
 from labdock.engine.builds import Builds
 from labdock.engine.clock import SystemClock
+from labdock.engine.commits import Commits
 from labdock.engine.containers import Containers, Rooms
 from labdock.engine.enforcement import Enforcer
 from labdock.engine.events import Events
@@ -149,9 +150,11 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     await registry.restore()
     supervisor.spawn(image_service.collect(builds.roots()), "collecting what nothing needs")
     builds.tend()
+    roots = Roots(ledger, supervisor, stage, driver, snapshotter)
     return Engine(
         containers=containers,
-        files=Files(ledger, Roots(ledger, supervisor, stage, driver, snapshotter), supervisor, snapshotter),
+        files=Files(ledger, roots, supervisor, snapshotter),
+        commits=Commits(ledger, supervisor, roots, driver, snapshotter, images, intents, events.emit),
         execs=execs,
         stats=stats,
         images=image_service,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from labdock.errors import (
 )
 from labdock.schema.build import BuildDone, BuildEvent, BuildFailed, StepDone, StepOutput, StepRunning, StepStarted
 from labdock.schema.build_query import BuildQuery
-from labdock.schema.container import CreateRequest, ExecConfig
+from labdock.schema.container import ContainerConfig, CreateRequest, ExecConfig
 from labdock.schema.events import Actor, Event
 from labdock.schema.files import PathStat
 
@@ -306,6 +306,27 @@ class FakeFiles:
     async def changes(self, ref: str) -> builtins.list[Wire]:
         self._containers.get(ref)
         return [{"Path": "/a", "Kind": 1}]
+
+
+class FakeCommits:
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
+    async def commit(
+        self,
+        ref: str,
+        name: str,
+        *,
+        comment: str = "",
+        author: str = "",
+        pause: bool = True,
+        changes: Sequence[str] = (),
+        config: ContainerConfig | None = None,
+    ) -> str:
+        self._containers.get(ref)
+        self.calls.append((name, comment, author, pause, list(changes), config))
+        return IMAGE
 
 
 class FakeExecs:
@@ -658,6 +679,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.containers = FakeContainers()
         self.files = FakeFiles(self.containers)
+        self.commits = FakeCommits(self.containers)
         self.execs = FakeExecs(self.containers)
         self.stats = FakeStats(self.containers)
         self.images = FakeImages()
