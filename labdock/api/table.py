@@ -53,6 +53,7 @@ _SERVED = (
     Row("GET", "/containers/{id}/archive", files.archive),
     Row("PUT", "/containers/{id}/archive", files.extract),
     Row("GET", "/containers/{id}/export", files.export),
+    Row("POST", "/commit", files.commit),
     Row("GET", "/containers/{id}/stats", streams.stats),
     Row("POST", "/containers/{id}/start", containers.start),
     Row("POST", "/containers/{id}/stop", containers.stop),
@@ -119,7 +120,6 @@ _EXTRAS = (
 )
 
 _UNSERVED = (
-    "POST /commit",
     "POST /build/cancel",
     "GET /containers/{id}/attach/ws",
 )

@@ -79,6 +79,10 @@ from typing import TYPE_CHECKING
 from typing import TypedDict
 from typing import Unpack
 from typing import overload
+import builtins
+import contextlib
+import msgspec
+import shlex
 Command = str | Sequence[str]
 Filters = Mapping[str, list[str]]
 Headers = tuple[tuple[str, str], ...]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from labdock.engine.builds import Builds
+    from labdock.engine.commits import Commits
     from labdock.engine.containers import Containers
     from labdock.engine.events import Events
     from labdock.engine.execs import Execs
@@ -36,6 +37,7 @@ class Engine:
 
     containers: Containers
     files: Files
+    commits: Commits
     execs: Execs
     stats: Stats
     images: ImageService

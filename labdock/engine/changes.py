@@ -106,6 +106,27 @@ class _Comparison:
             return [_tell(path, CHANGED), *inner]
         return []
 
+    def is_stub(self, path: bytes) -> bool:
+        """Whether the folder *path* is here for a mount alone: new, or as the image has it, and with nothing in it."""
+        parent, _, name = path.rpartition(b"/")
+        try:
+            fd = open_folder(self._changed, parent, links=False)
+        except OSError:
+            return False
+        try:
+            now = stat_of(fd, name)
+        finally:
+            os.close(fd)
+        if now is None or not stat.S_ISDIR(now.st_mode):
+            return False
+        old = self._open(parent)
+        try:
+            before = None if old is None else stat_of(old, name)
+        finally:
+            if old is not None:
+                os.close(old)
+        return not self._entry(path, now, before)
+
     def _open(self, path: bytes) -> int | None:
         if self._below is None:
             return None
@@ -128,3 +149,9 @@ def _look(found: os.stat_result) -> tuple[int, int, int]:
 
 def _tell(path: bytes, kind: int) -> Change:
     return Change("/" + os.fsdecode(path), kind)
+
+
+def find_stubs(changed: int, below: int | None, hidden: Hidden) -> frozenset[bytes]:
+    """Of :func:`find_changes`'s trees, the paths that are only places of mounts: they belong into no layer."""
+    comparison = _Comparison(changed, below, hidden)
+    return hidden.places | {path for path in hidden.above if comparison.is_stub(path)}

@@ -17,17 +17,16 @@ from typing import Any
 
 import msgspec
 
-from labdock.engine import creation, linking, sharing
+from labdock.engine import creation, linking, naming, sharing
 from labdock.engine.devices import bind_devices
 from labdock.engine.ledger import Ledger
 from labdock.engine.placing import Places, Ports, keep
-from labdock.engine.processes import list_processes
 from labdock.engine.records import ContainerRecord
 from labdock.engine.rlimits import bound_rlimits, bound_score
 from labdock.engine.security import parse_security
 from labdock.engine.sources import Sources
 from labdock.engine.volumes import Volumes
-from labdock.network import Endpoint, names
+from labdock.network import Endpoint
 from labdock.network.networks import Networks
 from labdock.runtime import Bundle, users
 from labdock.runtime.spec import SpecMount, SpecRequest, build_spec
@@ -70,6 +69,7 @@ class Stage:
         self._staged: set[str] = set()
         self._borrowed: Counter[str] = Counter()
         self.places = Places(networks, ledger)
+        self.places.refresh = self.refresh_files
         self.execs_of: Callable[[str], list[str]] = lambda container: []
         for folder in (self.box / "c", self.box / "rootfs", self.box / "netns", self.box / "shm", self._containers):
             folder.mkdir(parents=True, exist_ok=True)
@@ -214,31 +214,13 @@ class Stage:
         if owner is not record:
             # With the namespace of another container come its names.
             folder = self._containers / owner.id
-            return {f"/etc/{name}": str(folder / name) for name in ("hostname", "hosts", "resolv.conf")}
-        host = record.host
-        hostname = record.config.hostname or record.id[:12]
-        addresses = tuple(ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6))
-        gateway = endpoints[0].gateway if endpoints else ""
-        contents = {
-            "hostname": f"{hostname}\n",
-            "hosts": names.hosts_file(
-                hostname,
-                addresses,
-                domainname=record.config.domainname or "",
-                extra=(*(host.extra_hosts or ()), *linking.hosts(record, self._ledger)),
-                gateway=gateway,
-            ),
-            "resolv.conf": names.resolv_conf(
-                self._networks.nameservers,
-                self._networks.search,
-                servers=host.dns or (),
-                search_domains=host.dns_search or (),
-                options=host.dns_options or (),
-            ),
-        }
-        for name, text in contents.items():
-            (folder / name).write_text(text)
-        return {f"/etc/{name}": str(folder / name) for name in contents}
+            return {f"/etc/{name}": str(folder / name) for name in naming.FILES}
+        return naming.write(folder, naming.compose(record, endpoints, self._networks, self._ledger))
+
+    def refresh_files(self, before: ContainerRecord, after: ContainerRecord) -> None:
+        """The running container's networks have changed: so do the names in its files."""
+        texts = [naming.compose(one, one.endpoints, self._networks, self._ledger) for one in (before, after)]
+        naming.rewrite(self._containers / after.id, *texts)
 
     def _request(
         self,
@@ -313,9 +295,6 @@ class Stage:
     def resolve_user(self, record: ContainerRecord, text: str) -> users.User:
         """Who *text* is in the running container. Raises InvalidRequest in Docker's words."""
         return users.resolve(self.rootfs(record.id), text, record.host.group_add or ())
-
-    async def top(self, record: ContainerRecord, ps_args: str) -> Wire:
-        return await asyncio.to_thread(list_processes, record.state.pid, ps_args)
 
     # -- tear down ------------------------------------------------------------------------------------
 

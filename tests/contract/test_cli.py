@@ -178,7 +178,7 @@ SCENARIOS: dict[str, list[Line]] = {
         ("export nope", 1, None, r"No such container: nope"),
         ("diff nope", 1, None, r"No such container: nope"),
         ("cp nope:/etc .", 1, None, r"No such container(:path)?: nope"),
-        ("commit nope", 1, None, r"labdock does not serve POST /commit yet"),
+        ("commit nope", 1, None, r"No such container: nope"),
     ],
     "removing": [
         ("run -d --name rr busybox sleep 60", 0, ID, None),

@@ -1,4 +1,4 @@
-"""Files in and out of containers: archive, export, changes."""
+"""Files in and out of containers: archive, export, changes, commit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from labdock.api.answers import COMMON_HEADERS, empty_answer, json_answer
-from labdock.api.bodies import chunks
+from labdock.api.bodies import chunks, convert, read_object
 from labdock.api.call import Call
 from labdock.api.handlers.images import stream_archive
+from labdock.errors import InvalidRequest
+from labdock.schema.container import ContainerConfig
 from labdock.schema.files import HEADER
 
 
@@ -42,3 +44,23 @@ async def export(call: Call) -> web.StreamResponse:
 
 async def changes(call: Call) -> web.StreamResponse:
     return json_answer(await call.engine.files.changes(call["id"]) or None)
+
+
+async def commit(call: Call) -> web.StreamResponse:
+    query = call.query
+    container, name = query.text("container"), query.text("repo")
+    if not container:
+        raise InvalidRequest("container (whose changes make the image) is missing")
+    if name and query.optional("tag"):
+        name = f"{name}:{query.text('tag')}"
+    sent = await read_object(call.request)
+    made = await call.engine.commits.commit(
+        container,
+        name,
+        comment=query.text("comment"),
+        author=query.text("author"),
+        pause=query.boolean("pause", True),
+        changes=call.request.query.getall("changes", []),
+        config=convert(sent, ContainerConfig) if sent else None,
+    )
+    return json_answer({"Id": made}, 201)

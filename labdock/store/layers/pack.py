@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,13 +59,21 @@ class RootLook:
         return cls(found.st_mode & 0o7777, found.st_uid, found.st_gid)
 
 
-def pack(tree: int, out: Sink, *, below: RootLook | None = None, latest: int | None = None) -> Packed:
+def pack(
+    tree: int,
+    out: Sink,
+    *,
+    below: RootLook | None = None,
+    latest: int | None = None,
+    leave: Collection[bytes] = frozenset(),
+) -> Packed:
     """Write the changes in the folder fd *tree* (in overlay's terms) to *out* as a layer tar.
 
     A folder comes before what is in it, its files before its folders, each sorted by name. *latest*: times
-    after it (seconds since the epoch; SOURCE_DATE_EPOCH) become it. Raises OSError.
+    after it (seconds since the epoch; SOURCE_DATE_EPOCH) become it. *leave*: paths that are left out, with all in them.
+    Raises OSError.
     """
-    packer = _Packer(out, latest)
+    packer = _Packer(out, latest, leave)
     below = below or RootLook()
     pending = [b""]
     while pending:
@@ -83,8 +92,9 @@ def pack(tree: int, out: Sink, *, below: RootLook | None = None, latest: int | N
 
 
 class _Packer:
-    def __init__(self, out: Sink, latest: int | None) -> None:
+    def __init__(self, out: Sink, latest: int | None, leave: Collection[bytes]) -> None:
         self._out = out
+        self._leave = leave
         self._latest_ns = None if latest is None else latest * 10**9
         self._hash = hashlib.sha256()
         self._buffer = bytearray()
@@ -106,6 +116,8 @@ class _Packer:
             self._add(Entry(base + OPAQUE, mode=0))
         inner = []
         for name in names:
+            if base + name in self._leave:
+                continue
             try:
                 found = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 if stat.S_ISDIR(found.st_mode):

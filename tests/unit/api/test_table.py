@@ -93,6 +93,10 @@ LINES: list[tuple[str, str, Any, int, Check]] = [
     ("PUT", "/containers/web/archive?path=/&noOverwriteDirNonDir=true", b"x", 200, lambda b: b == b""),
     ("PUT", "/containers/nope/archive?path=/", b"x", 404, message("^No such container: nope$")),
     ("GET", "/containers/web/export", None, 200, lambda b: b == b"tar of a"),
+    ("POST", "/commit?container=web&repo=a&tag=b&changes=CMD%20x&pause=0", {}, 201, lambda f: f == {"Id": "sha256:" + "ab" * 32}),
+    ("POST", "/commit?container=nope", None, 404, message("^No such container: nope$")),
+    ("POST", "/commit", None, 400, message("^container .* is missing$")),
+    ("POST", "/commit?container=web", {"Cmd": 5}, 400, message("Cmd")),
     ("GET", "/containers/nope/export", None, 404, message("^No such container: nope$")),
     ("POST", "/containers/web/start", None, 304, any_),
     ("POST", "/containers/idle/start", None, 204, any_),
@@ -190,7 +194,6 @@ LINES: list[tuple[str, str, Any, int, Check]] = [
     # what is not served says so
     ("GET", "/v1.51/containers/nope/stats", None, 404, message("^No such container: nope$")),
     ("GET", "/containers/web/attach/ws", None, 501, message("attach/ws")),
-    ("POST", "/commit", {}, 501, message("POST /commit")),
     ("POST", "/swarm/leave?force=True", None, 503, message("not a swarm manager")),
     ("GET", "/services", None, 503, message("not a swarm manager")),
     ("GET", "/tasks/x/logs", None, 503, message("not a swarm manager")),
