@@ -12,6 +12,7 @@ from labdock.commands import values
 from labdock.errors import InvalidRequest
 from labdock.schema.container import (
     CreateRequest,
+    DeviceRate,
     HealthcheckConfig,
     HostConfig,
     LogConfig,
@@ -26,6 +27,11 @@ _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--cap-add",), "Add Linux capabilities"),
     (("--cap-drop",), "Drop Linux capabilities"),
     (("--device",), "Add a host device to the container"),
+    (("--device-cgroup-rule",), "Add a rule to the cgroup allowed devices list"),
+    (("--device-read-bps",), "Limit read rate (bytes per second) from a device"),
+    (("--device-read-iops",), "Limit read rate (IO per second) from a device"),
+    (("--device-write-bps",), "Limit write rate (bytes per second) to a device"),
+    (("--device-write-iops",), "Limit write rate (IO per second) to a device"),
     (("--dns",), "Set custom DNS servers"),
     (("--dns-option",), "Set DNS options"),
     (("--dns-search",), "Set custom DNS search domains"),
@@ -43,6 +49,7 @@ _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--network-alias", "--net-alias"), "Add network-scoped alias for the container"),
     (("-p", "--publish"), "Publish a container's port(s) to the host"),
     (("--security-opt",), "Security Options"),
+    (("--storage-opt",), "Storage driver options for the container"),
     (("--sysctl",), "Sysctl options (name=value)"),
     (("--tmpfs",), "Mount a tmpfs directory"),
     (("--ulimit",), "Ulimit options"),
@@ -50,10 +57,12 @@ _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--volumes-from",), "Mount volumes from the specified container(s)"),
 )
 _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--cgroup-parent",), "Optional parent cgroup for the container"),
     (("--cgroupns",), "Cgroup namespace to use (host|private)"),
     (("--cidfile",), "Write the container ID to the file"),
     (("--cpus",), "Number of CPUs"),
     (("--cpuset-cpus",), "CPUs in which to allow execution (0-3, 0,1)"),
+    (("--cpuset-mems",), "MEMs in which to allow execution (0-3, 0,1)"),
     (("--domainname",), "Container NIS domain name"),
     (("--entrypoint",), "Overwrite the default ENTRYPOINT of the image"),
     (("--health-cmd",), "Command to run to check health"),
@@ -68,11 +77,13 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--log-driver",), "Logging driver for the container"),
     (("--mac-address",), "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     (("-m", "--memory"), "Memory limit"),
+    (("--memory-reservation",), "Memory soft limit"),
     (("--memory-swap",), "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
     (("--name",), "Assign a name to the container"),
     (("--pid",), "PID namespace to use"),
     (("--platform",), "Set platform if server is multi-platform capable"),
     (("--restart",), "Restart policy to apply when a container exits"),
+    (("--runtime",), "Runtime to use for this container"),
     (("--shm-size",), "Size of /dev/shm"),
     (("--stop-signal",), "Signal to stop the container"),
     (("-u", "--user"), "Username or UID (format: <name|uid>[:<group|gid>])"),
@@ -82,10 +93,12 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-w", "--workdir"), "Working directory inside the container"),
 )
 _NUMBERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--blkio-weight",), "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
     (("-c", "--cpu-shares"), "CPU shares (relative weight)"),
     (("--cpu-period",), "Limit CPU CFS (Completely Fair Scheduler) period"),
     (("--cpu-quota",), "Limit CPU CFS (Completely Fair Scheduler) quota"),
     (("--health-retries",), "Consecutive failures needed to report unhealthy"),
+    (("--memory-swappiness",), "Tune container memory swappiness (0 to 100) (default -1)"),
     (("--oom-score-adj",), "Tune host's OOM preferences (-1000 to 1000)"),
     (("--pids-limit",), "Tune container pids limit (set -1 for unlimited)"),
     (("--stop-timeout",), "Timeout (in seconds) to stop a container"),
@@ -94,6 +107,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--init",), "Run an init inside the container that forwards signals and reaps processes"),
     (("-i", "--interactive"), "Keep STDIN open even if not attached"),
     (("--no-healthcheck",), "Disable any container-specified HEALTHCHECK"),
+    (("--oom-kill-disable",), "Disable OOM Killer"),
     (("--privileged",), "Give extended privileges to this container"),
     (("-P", "--publish-all"), "Publish all exposed ports to random ports"),
     (("-q", "--quiet"), "Suppress the pull output"),
@@ -217,6 +231,19 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         cpu_quota=options["cpu_quota"] or 0,
         cpu_period=options["cpu_period"] or 0,
         cpuset_cpus=options["cpuset_cpus"] or "",
+        cpuset_mems=options["cpuset_mems"] or "",
+        memory_reservation=values.size(options["memory_reservation"]) if options["memory_reservation"] else 0,
+        memory_swappiness=options["memory_swappiness"],
+        oom_kill_disable=True if options["oom_kill_disable"] else None,
+        blkio_weight=options["blkio_weight"] or 0,
+        blkio_device_read_bps=_rates(options["device_read_bps"], values.size),
+        blkio_device_write_bps=_rates(options["device_write_bps"], values.size),
+        blkio_device_read_i_ops=_rates(options["device_read_iops"], int),
+        blkio_device_write_i_ops=_rates(options["device_write_iops"], int),
+        device_cgroup_rules=options["device_cgroup_rule"] or None,
+        cgroup_parent=options["cgroup_parent"] or "",
+        runtime=options["runtime"] or "",
+        storage_opt=values.key_values(options["storage_opt"]) or None,
         pids_limit=options["pids_limit"],
         annotations=values.key_values(options["annotation"]) or None,
     )
@@ -228,6 +255,18 @@ def _mounts(texts: tuple[str, ...]) -> tuple[MountRequest, ...] | None:
     from labdock.commands.mount_option import mount
 
     return tuple(map(mount, texts))
+
+
+def _rates(texts: tuple[str, ...], read: Callable[[str], int]) -> tuple[DeviceRate, ...] | None:
+    """``/dev/sda:1mb`` each. Raises InvalidRequest."""
+    found = []
+    for text in texts:
+        path, _, rate = text.rpartition(":")
+        try:
+            found.append(DeviceRate(path=path, rate=read(rate)))
+        except (ValueError, InvalidRequest) as error:
+            raise InvalidRequest(f"invalid device {text!r}: {error}", hint="such as /dev/sda:1mb") from error
+    return tuple(found) or None
 
 
 def _healthcheck(options: dict[str, Any]) -> HealthcheckConfig | None:
