@@ -12,7 +12,6 @@ from labdock.commands import values
 from labdock.errors import InvalidRequest
 from labdock.schema.container import (
     CreateRequest,
-    DeviceRate,
     HealthcheckConfig,
     HostConfig,
     LogConfig,
@@ -24,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--add-host",), "Add a custom host-to-IP mapping (host:ip)"),
     (("--annotation",), "Add an annotation to the container"),
+    (("--blkio-weight-device",), "Block IO weight (relative device weight)"),
     (("--cap-add",), "Add Linux capabilities"),
     (("--cap-drop",), "Drop Linux capabilities"),
     (("--device",), "Add a host device to the container"),
@@ -65,6 +65,7 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--cpuset-mems",), "MEMs in which to allow execution (0-3, 0,1)"),
     (("--domainname",), "Container NIS domain name"),
     (("--entrypoint",), "Overwrite the default ENTRYPOINT of the image"),
+    (("--gpus",), "GPU devices to add to the container ('all' to pass all GPUs)"),
     (("--health-cmd",), "Command to run to check health"),
     (("--health-interval",), "Time between running the check (ms|s|m|h)"),
     (("--health-start-interval",), "Time between running the check during the start period (ms|s|m|h)"),
@@ -74,6 +75,7 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--ip",), "IPv4 address (e.g., 172.30.100.104)"),
     (("--ip6",), "IPv6 address (e.g., 2001:db8::33)"),
     (("--ipc",), "IPC mode to use"),
+    (("--isolation",), "Container isolation technology"),
     (("--log-driver",), "Logging driver for the container"),
     (("--mac-address",), "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     (("-m", "--memory"), "Memory limit"),
@@ -93,12 +95,14 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-w", "--workdir"), "Working directory inside the container"),
 )
 _NUMBERS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("--blkio-weight",), "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
+    (("--blkio-weight",), "Block IO (relative weight), between 10 and 1000, or 0 to disable"),
     (("-c", "--cpu-shares"), "CPU shares (relative weight)"),
     (("--cpu-period",), "Limit CPU CFS (Completely Fair Scheduler) period"),
     (("--cpu-quota",), "Limit CPU CFS (Completely Fair Scheduler) quota"),
+    (("--cpu-rt-period",), "Limit CPU real-time period in microseconds"),
+    (("--cpu-rt-runtime",), "Limit CPU real-time runtime in microseconds"),
     (("--health-retries",), "Consecutive failures needed to report unhealthy"),
-    (("--memory-swappiness",), "Tune container memory swappiness (0 to 100) (default -1)"),
+    (("--memory-swappiness",), "Tune container memory swappiness (0 to 100)"),
     (("--oom-score-adj",), "Tune host's OOM preferences (-1000 to 1000)"),
     (("--pids-limit",), "Tune container pids limit (set -1 for unlimited)"),
     (("--stop-timeout",), "Timeout (in seconds) to stop a container"),
@@ -117,6 +121,29 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 _NETWORKING = ("network", "network_alias", "link", "link_local_ip", "ip", "ip6", "mac_address")
+
+
+_RARE = (
+    "blkio_weight",
+    "blkio_weight_device",
+    "cgroup_parent",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpuset_mems",
+    "device_cgroup_rule",
+    "device_read_bps",
+    "device_read_iops",
+    "device_write_bps",
+    "device_write_iops",
+    "gpus",
+    "isolation",
+    "memory_reservation",
+    "memory_swappiness",
+    "oom_kill_disable",
+    "runtime",
+    "security_opt",
+    "storage_opt",
+)
 
 
 def create_options(function: F) -> F:
@@ -206,7 +233,6 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         cap_add=tuple(map(values.capability, options["cap_add"])) or None,
         cap_drop=tuple(map(values.capability, options["cap_drop"])) or None,
         privileged=options["privileged"],
-        security_opt=options["security_opt"] or None,
         readonly_rootfs=options["read_only"],
         dns=options["dns"] or None,
         dns_options=options["dns_option"] or None,
@@ -231,22 +257,20 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         cpu_quota=options["cpu_quota"] or 0,
         cpu_period=options["cpu_period"] or 0,
         cpuset_cpus=options["cpuset_cpus"] or "",
-        cpuset_mems=options["cpuset_mems"] or "",
-        memory_reservation=values.size(options["memory_reservation"]) if options["memory_reservation"] else 0,
-        memory_swappiness=options["memory_swappiness"],
-        oom_kill_disable=True if options["oom_kill_disable"] else None,
-        blkio_weight=options["blkio_weight"] or 0,
-        blkio_device_read_bps=_rates(options["device_read_bps"], values.size),
-        blkio_device_write_bps=_rates(options["device_write_bps"], values.size),
-        blkio_device_read_i_ops=_rates(options["device_read_iops"], int),
-        blkio_device_write_i_ops=_rates(options["device_write_iops"], int),
-        device_cgroup_rules=options["device_cgroup_rule"] or None,
-        cgroup_parent=options["cgroup_parent"] or "",
-        runtime=options["runtime"] or "",
-        storage_opt=values.key_values(options["storage_opt"]) or None,
         pids_limit=options["pids_limit"],
         annotations=values.key_values(options["annotation"]) or None,
+        **_resources(options),
     )
+
+
+def _resources(options: dict[str, Any]) -> dict[str, Any]:
+    """Members for options that are rarely given; what makes them is loaded then."""
+    # 0 is a value; False, None and () are not.
+    if all(options[name] is None or options[name] is False or options[name] == () for name in _RARE):
+        return {}
+    from labdock.commands.resource_options import resources
+
+    return resources(options)
 
 
 def _mounts(texts: tuple[str, ...]) -> tuple[MountRequest, ...] | None:
@@ -255,18 +279,6 @@ def _mounts(texts: tuple[str, ...]) -> tuple[MountRequest, ...] | None:
     from labdock.commands.mount_option import mount
 
     return tuple(map(mount, texts))
-
-
-def _rates(texts: tuple[str, ...], read: Callable[[str], int]) -> tuple[DeviceRate, ...] | None:
-    """``/dev/sda:1mb`` each. Raises InvalidRequest."""
-    found = []
-    for text in texts:
-        path, _, rate = text.rpartition(":")
-        try:
-            found.append(DeviceRate(path=path, rate=read(rate)))
-        except (ValueError, InvalidRequest) as error:
-            raise InvalidRequest(f"invalid device {text!r}: {error}", hint="such as /dev/sda:1mb") from error
-    return tuple(found) or None
 
 
 def _healthcheck(options: dict[str, Any]) -> HealthcheckConfig | None:
