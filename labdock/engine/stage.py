@@ -21,7 +21,6 @@ from labdock.engine import creation, linking, naming, sharing
 from labdock.engine.devices import bind_devices
 from labdock.engine.ledger import Ledger
 from labdock.engine.placing import Places, Ports, keep
-from labdock.engine.processes import list_processes
 from labdock.engine.records import ContainerRecord
 from labdock.engine.rlimits import bound_rlimits, bound_score
 from labdock.engine.security import parse_security
@@ -31,6 +30,7 @@ from labdock.network import Endpoint
 from labdock.network.networks import Networks
 from labdock.runtime import Bundle, users
 from labdock.runtime.spec import SpecMount, SpecRequest, build_spec
+from labdock.schema.ids import new_id
 from labdock.schema.paths import Paths
 from labdock.store.snapshots import Snapshotter, mounting
 
@@ -106,15 +106,17 @@ class Stage:
             await self._volumes.ensure(mount)
         if not any(mount.copy for mount in wanted):
             return
+        # Not the container's own: its start may come while a driver still unmounts.
+        holder = new_id()
         image = await asyncio.to_thread(self._open_image, record.id)
         try:
             for mount in wanted:
                 if mount.copy:
-                    place = await self._volumes.acquire(mount.volume, record.id)
+                    place = await self._volumes.acquire(mount.volume, holder)
                     await self._volumes.fill(mount, place, Path(f"/proc/self/fd/{image}"))
         finally:
             os.close(image)
-            await self._volumes.release(record.id)
+            await self._volumes.release(holder)
 
     def _open_image(self, container: str) -> int:
         """A folder fd of what *container* stands on. Blocks."""
@@ -293,9 +295,6 @@ class Stage:
     def resolve_user(self, record: ContainerRecord, text: str) -> users.User:
         """Who *text* is in the running container. Raises InvalidRequest in Docker's words."""
         return users.resolve(self.rootfs(record.id), text, record.host.group_add or ())
-
-    async def top(self, record: ContainerRecord, ps_args: str) -> Wire:
-        return await asyncio.to_thread(list_processes, record.state.pid, ps_args)
 
     # -- tear down ------------------------------------------------------------------------------------
 

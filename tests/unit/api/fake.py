@@ -232,12 +232,12 @@ class FakeContainers:
         self.get(ref)
         return []
 
-    def inspect(self, ref: str, size: bool = False) -> Wire:
+    async def inspect(self, ref: str, size: bool = False) -> Wire:
         box = self.get(ref)
         found = {"Id": box.id, "Name": f"/{box.name}", "Config": box.sent, "State": {"Running": box.started}}
         return {**found, "SizeRw": 0} if size else found
 
-    def list(self, all: bool, limit: int | None, size: bool, filters: Filters) -> builtins.list[Wire]:
+    async def list(self, all: bool, limit: int | None, size: bool, filters: Filters) -> builtins.list[Wire]:
         self.calls.append(("list", all, limit, size, filters))
         return [{"Id": box.id, "Names": [f"/{box.name}"]} for box in self.boxes.values() if all or box.started]
 
@@ -612,6 +612,24 @@ class FakeVolumes:
         return {"VolumesDeleted": [], "SpaceReclaimed": 0}
 
 
+class FakeVolumeTransfers:
+    def __init__(self, volumes: FakeVolumes) -> None:
+        self.volumes = volumes
+
+    async def export(self, name: str) -> AsyncIterator[bytes]:
+        await self.volumes.inspect(name)
+        return _pieces(b"a tar of ", name.encode())
+
+    async def take(self, name: str, pieces: AsyncIterator[bytes]) -> Wire:
+        self.volumes.made[name] = {"Name": name, "Tar": b"".join([piece async for piece in pieces]).decode()}
+        return self.volumes.made[name]
+
+
+async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
 class FakeSystem:
     def __init__(self, containers: FakeContainers) -> None:
         self._containers = containers
@@ -687,6 +705,7 @@ class FakeEngine:
         self.builds = FakeBuilds()
         self.networks = FakeNetworks()
         self.volumes = FakeVolumes()
+        self.volume_transfers = FakeVolumeTransfers(self.volumes)
         self.system = FakeSystem(self.containers)
         self.events = FakeEvents()
         self.registry = FakeRegistry()
