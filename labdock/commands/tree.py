@@ -168,8 +168,11 @@ NETWORK = {
 }
 VOLUME = {
     "create": ("volumes:create", "Create a volume"),
+    "export": ("volumes:export", "Write a volume's files to a tar archive"),
+    "import": ("volumes:import_tar", "Make a volume of a tar archive"),
     "inspect": ("volumes:inspect", "Display detailed information on volumes"),
     "ls": ("volumes:listing", "List volumes"),
+    "prune": ("volumes:prune", "Remove unused volumes"),
     "rm": ("volumes:remove", "Remove one or more volumes"),
 }
 SYSTEM = {
