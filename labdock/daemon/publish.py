@@ -27,7 +27,7 @@ from labdock.daemon import agents, dial, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
 from labdock.daemon.relay import Pipes, relay, reset
 from labdock.errors import Conflict, Forbidden, InvalidRequest, LabdockError, SystemFailure, Unavailable, Unsupported
-from labdock.network import Address, HostNetwork, Published
+from labdock.network import Address, HostNetwork, Published, pacing
 
 #: How long a client's connection is held while its container is starting to listen, in seconds.
 PATIENCE = 10.0
@@ -78,6 +78,7 @@ class Publisher:
         self._relayed = 0
         self._paused = False
         self._pipes = Pipes()
+        self._paced = pacing.is_paced()
 
     @property
     def relayed(self) -> int:
@@ -249,6 +250,8 @@ class Publisher:
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._paced and _is_near(client):
+                pacing.stop_on(client)
             starting = not port.reached and self._loop.time() - port.since < START
             inside = await self._connect(port.published.target, PATIENCE if starting else SHORT_PATIENCE)
         except (LabdockError, OSError) as error:
@@ -258,6 +261,12 @@ class Publisher:
             return
         port.reached = True
         await relay(client, inside, self._pipes)
+
+
+def _is_near(client: socket.socket) -> bool:
+    """Whether the client is on this machine."""
+    peer = client.getpeername()[0]
+    return peer.startswith("127.") or peer in ("::1", client.getsockname()[0])
 
 
 async def _serve_host(params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:

@@ -92,6 +92,15 @@ class Corner:
         finally:
             os.close(fd)
 
+    def peek(self, look: Callable[[], T]) -> T:
+        """What *look* sees in a fresh namespace that is gone again afterwards."""
+        self._remember_home()
+        namespaces.unshare(namespaces.NEWNET)
+        try:
+            return look()
+        finally:
+            self._go_home()
+
     def remove(self, name: str) -> None:
         """Let go of *name*: it ends with its last process. No error when there is none."""
         path = str(self.path(name))

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Final
 
 from labdock.errors import Conflict, Forbidden, NoSuchNetwork, SystemFailure, Unsupported
-from labdock.network import Endpoint, HostNetwork, Outside, ipam, links, names, planning, ports, rules
+from labdock.network import Endpoint, HostNetwork, Outside, ipam, links, names, pacing, planning, ports, rules
 from labdock.network.drivers import bridge, vlans
 from labdock.network.endpoints import Endpoints, Wanted, choose_gateway
 from labdock.network.netlink import Netlink
@@ -54,6 +54,7 @@ class Networks:
         self._corner = Corner(netns_folder)
         self._nft = nft
         self._host = HostNetwork()
+        self._paced = False
         self._known: dict[str, Network] = {}
         #: Networks in the kernel that are no record yet: nobody else may take their subnets.
         self._planned: dict[str, Network] = {}
@@ -302,6 +303,10 @@ class Networks:
             if not any(network.name == name for network in self._known.values()):
                 self.remember(Network(id=new_id(), name=name, driver=driver, created=time.time_ns()))
         links.raise_loopback(self._corner.home)
+        # Asked of a fresh namespace: an engine before this one may have changed the sandbox's own.
+        self._paced = self._corner.peek(pacing.is_paced)
+        if self._paced:
+            pacing.stop()
         default = next((network for network in self._known.values() if network.name == "bridge"), None)
         there = self._corner.home.links()
         if default is None or (BRIDGE not in there and self._collides(default)):
@@ -386,7 +391,14 @@ class Networks:
         """*now*: all its endpoints, *records* among them."""
         for name in stale:
             links.delete(self._corner.home, name)
-        prepare = _allow_ipv6 if any(record.ip6 for record in records) else None
+        wants6 = any(record.ip6 for record in records)
+
+        def prepare() -> None:
+            if fresh and self._paced:
+                pacing.stop()
+            if wants6:
+                _allow_ipv6()
+
         before = tuple(record for record in now if record not in records)
         inside = self._corner.create(container, prepare) if fresh else self._corner.enter(container, prepare)
         with inside:
