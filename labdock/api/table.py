@@ -12,6 +12,7 @@ from labdock.api.handlers import (
     builds,
     containers,
     contract,
+    files,
     images,
     networks,
     refusals,
@@ -47,8 +48,13 @@ _SERVED = (
     Row("GET", "/containers/{id}/json", containers.inspect),
     Row("GET", "/containers/{id}/top", containers.top),
     Row("GET", "/containers/{id}/logs", streams.logs),
+    Row("GET", "/containers/{id}/changes", files.changes),
+    Row("HEAD", "/containers/{id}/archive", files.stat),
+    Row("GET", "/containers/{id}/archive", files.archive),
+    Row("PUT", "/containers/{id}/archive", files.extract),
+    Row("GET", "/containers/{id}/export", files.export),
+    Row("POST", "/commit", files.commit),
     Row("GET", "/containers/{id}/stats", streams.stats),
-    Row("GET", "/containers/{id}/changes", containers.changes),
     Row("POST", "/containers/{id}/start", containers.start),
     Row("POST", "/containers/{id}/stop", containers.stop),
     Row("POST", "/containers/{id}/restart", containers.restart),
@@ -112,13 +118,8 @@ _EXTRAS = (
 )
 
 _UNSERVED = (
-    "POST /commit",
     "POST /build/cancel",
-    "GET /containers/{id}/export",
     "GET /containers/{id}/attach/ws",
-    "GET /containers/{id}/archive",
-    "HEAD /containers/{id}/archive",
-    "PUT /containers/{id}/archive",
 )
 
 #: Managed plugins: there are none, and none can be installed.

@@ -24,6 +24,7 @@ from labdock.daemon.dial import Caller
 from labdock.daemon.handover import temporary_folder
 from labdock.daemon.home import Tenure, translate
 from labdock.daemon.inner import Start
+from labdock.daemon.keeping import Keeper
 from labdock.daemon.publish import Publisher, connect_through
 from labdock.daemon.report import Outcome, Report
 from labdock.errors import EngineUnreachable, LabdockError, StorageFull
@@ -200,12 +201,14 @@ class Outer:
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         self._inner = Channel(inside, self._inner_handlers(), name="the sandbox")
         publisher = Publisher(connect_through(self._inner))
+        keeper = Keeper()
         engine = Channel(
             to_engine,
             {
                 **publisher.handlers(),
                 **Caller().handlers(),
                 **agents.handlers(),
+                **keeper.handlers(),
                 **sights.handlers(),
                 **self._engine_handlers(),
             },
@@ -226,6 +229,7 @@ class Outer:
             await asyncio.gather(*tasks, gone, return_exceptions=True)
             await publisher.close()
             engine.close()
+            keeper.close()
             self._inner.close()
 
     def _ask_to_end(self) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from labdock.engine.builds import Builds
+    from labdock.engine.commits import Commits
     from labdock.engine.containers import Containers
     from labdock.engine.events import Events
     from labdock.engine.execs import Execs
+    from labdock.engine.files import Files
     from labdock.engine.images import ImageService
     from labdock.engine.networks import NetworkService
     from labdock.engine.registries import Registries
@@ -33,6 +35,8 @@ class Engine:
     """All use cases. One per data folder."""
 
     containers: Containers
+    files: Files
+    commits: Commits
     execs: Execs
     stats: Stats
     images: ImageService

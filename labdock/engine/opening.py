@@ -11,11 +11,13 @@ from pathlib import Path
 from labdock.engine import Engine
 from labdock.engine.builds import Builds
 from labdock.engine.clock import SystemClock
+from labdock.engine.commits import Commits
 from labdock.engine.containers import Containers, Rooms
 from labdock.engine.enforcement import Enforcer
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
 from labdock.engine.fetches import Fetches
+from labdock.engine.files import Files
 from labdock.engine.health import Health
 from labdock.engine.holdings import ImageHoldings
 from labdock.engine.images import ImageService
@@ -23,6 +25,7 @@ from labdock.engine.ledger import Ledger
 from labdock.engine.networks import NetworkService
 from labdock.engine.recovery import recover
 from labdock.engine.registries import Registries
+from labdock.engine.roots import Roots
 from labdock.engine.serving import RegistryService
 from labdock.engine.stage import Machine, Stage
 from labdock.engine.stats import Stats
@@ -49,6 +52,9 @@ from labdock.store.leases import Leases
 from labdock.store.metadata import Database
 from labdock.store.snapshots import open_snapshotter
 
+#: Set to "1" in the environment of an engine whose containers may reach the host's loopback.
+HOST_LOOPBACK = "LABDOCK_HOST_LOOPBACK"
+
 
 async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     """See :func:`labdock.engine.open_engine`."""
@@ -63,8 +69,17 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     leases = Leases(content, snapshotter)
     images = Images(database, content, snapshotter, leases)
     driver = CrunDriver(_tool(plan, "crun"), _tool(plan, "conmon"), paths.box)
-    networks = Networks(database, outside, netns_folder=paths.box / "netns", nft=_tool(plan, "nft"))
+    networks = Networks(
+        database,
+        outside,
+        netns_folder=paths.box / "netns",
+        nft=_tool(plan, "nft"),
+        host_loopback=os.environ.get(HOST_LOOPBACK) == "1",
+    )
     await networks.start()
+    networks.names.servers_of = lambda container: (
+        ledger.get(container).host.dns or () if ledger.has_id(container) else ()
+    )
     plugins = Plugins(find_folders(os.environ, paths.run), outside.dial, outside.look)
     volumes = Volumes(
         database, intents, paths.data / "volumes", events, users_of(ledger), plugins, lambda *a: supervisor.spawn(*a)
@@ -135,8 +150,11 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     await registry.restore()
     supervisor.spawn(image_service.collect(builds.roots()), "collecting what nothing needs")
     builds.tend()
+    roots = Roots(ledger, supervisor, stage, driver, snapshotter)
     return Engine(
         containers=containers,
+        files=Files(ledger, roots, supervisor, snapshotter),
+        commits=Commits(ledger, supervisor, roots, driver, snapshotter, images, intents, events.emit),
         execs=execs,
         stats=stats,
         images=image_service,

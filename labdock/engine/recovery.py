@@ -10,6 +10,7 @@ import logging
 import time
 from dataclasses import dataclass
 
+from labdock.engine import commits
 from labdock.engine.containers import Containers, Rooms
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.records import ContainerRecord
@@ -134,6 +135,8 @@ async def _settle(rooms: Rooms, containers: Containers, intent: Intent, done: Re
         record = rooms.ledger.get(intent.subject) if rooms.ledger.has_id(intent.subject) else None
         volumes = bool(intent.detail.get("volumes"))
         await containers.finish_removal(record, intent.subject, volumes, intent.done)
+    elif intent.action == commits.ACTION:
+        await commits.settle(rooms.driver, intent)
     elif intent.action.startswith("network."):
         await rooms.settle_network(intent)
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +17,16 @@ from typing import Any
 
 import msgspec
 
-from labdock.engine import creation, linking, sharing
+from labdock.engine import creation, linking, naming, sharing
 from labdock.engine.devices import bind_devices
 from labdock.engine.ledger import Ledger
 from labdock.engine.placing import Places, Ports, keep
-from labdock.engine.processes import list_processes
 from labdock.engine.records import ContainerRecord
 from labdock.engine.rlimits import bound_rlimits, bound_score
 from labdock.engine.security import parse_security
 from labdock.engine.sources import Sources
 from labdock.engine.volumes import Volumes
-from labdock.network import Endpoint, names
+from labdock.network import Endpoint
 from labdock.network.networks import Networks
 from labdock.runtime import Bundle, users
 from labdock.runtime.spec import SpecMount, SpecRequest, build_spec
@@ -65,7 +65,10 @@ class Stage:
         self._volumes = volumes
         self.sources = Sources(paths, volumes)
         self._ledger = ledger
+        self._staged: set[str] = set()
+        self._borrowed: Counter[str] = Counter()
         self.places = Places(networks, ledger)
+        self.places.refresh = self.refresh_files
         self.execs_of: Callable[[str], list[str]] = lambda container: []
         for folder in (self.box / "c", self.box / "rootfs", self.box / "netns", self.box / "shm", self._containers):
             folder.mkdir(parents=True, exist_ok=True)
@@ -130,6 +133,7 @@ class Stage:
         """Make everything the container needs; the caller tears down when this or a later step fails."""
         network = asyncio.create_task(self._set_up_network(record))
         try:
+            self._staged.add(record.id)
             rootfs = self.mount_root(record.id)
             user = users.resolve(rootfs, record.config.user or "", record.host.group_add or ())
             mounts = await self.sources.prepare(record, rootfs, user.uid, user.gid)
@@ -158,11 +162,42 @@ class Stage:
         return self._containers / container / "log"
 
     def mount_root(self, container: str) -> Path:
-        """Mount the container's snapshot; its root folder."""
+        """Mount the container's snapshot, unless it is; its root folder."""
         target = self.rootfs(container)
         target.mkdir(exist_ok=True)
-        mounting.mount_all(self._snapshotter.mounts(container), target)
+        if not os.path.ismount(target):
+            mounting.mount_all(self._snapshotter.mounts(container), target)
         return target
+
+    def borrow_root(self, container: str) -> Path:
+        """The mounted root of a container that does not run, until :meth:`give_back_root`; a start shares it."""
+        root = self.mount_root(container)
+        self._borrowed[container] += 1
+        return root
+
+    async def give_back_root(self, container: str) -> None:
+        self._borrowed[container] -= 1
+        if self._borrowed[container] <= 0:
+            del self._borrowed[container]
+            if container not in self._staged:
+                await asyncio.to_thread(unmount_root, self.rootfs(container))
+
+    async def lend_mounts(self, record: ContainerRecord, root: Path) -> tuple[str, tuple[SpecMount, ...]]:
+        """The mounts of a container that does not run, whose root is at *root*, and the name they are held under."""
+        holder = f"{record.id}-{os.urandom(4).hex()}"
+        # Handing a mount over to the container's user is for its start.
+        mounts = tuple(msgspec.structs.replace(mount, chown=False) for mount in record.mounts)
+        try:
+            borrower = msgspec.structs.replace(record, id=holder, mounts=mounts)
+            return holder, await self.sources.prepare(borrower, root, 0, 0)
+        except BaseException:
+            await self.take_back_mounts(holder)
+            raise
+
+    async def take_back_mounts(self, holder: str) -> None:
+        """End what :meth:`lend_mounts` began."""
+        await asyncio.to_thread(self.sources.unpin, holder)
+        await self._volumes.release(holder)
 
     async def _set_up_network(self, record: ContainerRecord) -> tuple[str | None, tuple[Endpoint, ...], Ports]:
         """The netns path (None: a fresh empty one is not needed, "host": the sandbox's), addresses, ports."""
@@ -176,31 +211,13 @@ class Stage:
         if owner is not record:
             # With the namespace of another container come its names.
             folder = self._containers / owner.id
-            return {f"/etc/{name}": str(folder / name) for name in ("hostname", "hosts", "resolv.conf")}
-        host = record.host
-        hostname = record.config.hostname or record.id[:12]
-        addresses = tuple(ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6))
-        gateway = endpoints[0].gateway if endpoints else ""
-        contents = {
-            "hostname": f"{hostname}\n",
-            "hosts": names.hosts_file(
-                hostname,
-                addresses,
-                domainname=record.config.domainname or "",
-                extra=(*(host.extra_hosts or ()), *linking.hosts(record, self._ledger)),
-                gateway=gateway,
-            ),
-            "resolv.conf": names.resolv_conf(
-                self._networks.nameservers,
-                self._networks.search,
-                servers=host.dns or (),
-                search_domains=host.dns_search or (),
-                options=host.dns_options or (),
-            ),
-        }
-        for name, text in contents.items():
-            (folder / name).write_text(text)
-        return {f"/etc/{name}": str(folder / name) for name in contents}
+            return {f"/etc/{name}": str(folder / name) for name in naming.FILES}
+        return naming.write(folder, naming.compose(record, endpoints, self._networks, self._ledger))
+
+    def refresh_files(self, before: ContainerRecord, after: ContainerRecord) -> None:
+        """The running container's networks have changed: so do the names in its files."""
+        texts = [naming.compose(one, one.endpoints, self._networks, self._ledger) for one in (before, after)]
+        naming.rewrite(self._containers / after.id, *texts)
 
     def _request(
         self,
@@ -276,9 +293,6 @@ class Stage:
         """Who *text* is in the running container. Raises InvalidRequest in Docker's words."""
         return users.resolve(self.rootfs(record.id), text, record.host.group_add or ())
 
-    async def top(self, record: ContainerRecord, ps_args: str) -> Wire:
-        return await asyncio.to_thread(list_processes, record.state.pid, ps_args)
-
     # -- tear down ------------------------------------------------------------------------------------
 
     async def tear_down(self, record: ContainerRecord) -> None:
@@ -298,8 +312,12 @@ class Stage:
     async def clear(self, container: str) -> None:
         """The second half: its mounts and its bundle."""
 
+        self._staged.discard(container)
+        borrowed = container in self._borrowed
+
         def take_away() -> None:
-            unmount_root(self.rootfs(container))
+            if not borrowed:
+                unmount_root(self.rootfs(container))
             sharing.drop_shm(self._shm(container))
             shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
             self.sources.unpin(container)
@@ -325,7 +343,7 @@ class Stage:
 
 def unmount_root(root: Path) -> None:
     """Unmount and remove the mount point *root*, if it is there. Lazily: a helper may still look at it."""
-    while os.path.ismount(root):
+    while mounting.is_mounted(root):
         mounting.unmount(root, lazy=True)
     if root.exists():
         root.rmdir()

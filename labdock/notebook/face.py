@@ -158,7 +158,7 @@ class NotebookFace:
     def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
         from labdock.commands.transfer_view import TransferView, as_html, as_text
 
-        view = TransferView(title, self._clock())
+        view = TransferView(title or "Loading images", self._clock())
         picture = Picture(lambda: as_text(view, self._clock()), lambda: as_html(view, self._clock()))
         output = self._live(picture)
         state = "failed"

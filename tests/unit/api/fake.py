@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,9 @@ from labdock.errors import (
 )
 from labdock.schema.build import BuildDone, BuildEvent, BuildFailed, StepDone, StepOutput, StepRunning, StepStarted
 from labdock.schema.build_query import BuildQuery
-from labdock.schema.container import CreateRequest, ExecConfig
+from labdock.schema.container import ContainerConfig, CreateRequest, ExecConfig
 from labdock.schema.events import Actor, Event
+from labdock.schema.files import PathStat
 
 IMAGE = "sha256:" + "ab" * 32
 
@@ -231,12 +232,12 @@ class FakeContainers:
         self.get(ref)
         return []
 
-    def inspect(self, ref: str, size: bool = False) -> Wire:
+    async def inspect(self, ref: str, size: bool = False) -> Wire:
         box = self.get(ref)
         found = {"Id": box.id, "Name": f"/{box.name}", "Config": box.sent, "State": {"Running": box.started}}
         return {**found, "SizeRw": 0} if size else found
 
-    def list(self, all: bool, limit: int | None, size: bool, filters: Filters) -> builtins.list[Wire]:
+    async def list(self, all: bool, limit: int | None, size: bool, filters: Filters) -> builtins.list[Wire]:
         self.calls.append(("list", all, limit, size, filters))
         return [{"Id": box.id, "Names": [f"/{box.name}"]} for box in self.boxes.values() if all or box.started]
 
@@ -273,9 +274,59 @@ class FakeContainers:
     async def prune(self, filters: Filters) -> Wire:
         return {"ContainersDeleted": [], "SpaceReclaimed": 0}
 
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        self.get(ref)
+
+class FakeFiles:
+    """One file, ``/a``, in every container."""
+
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
+    async def stat(self, ref: str, path: str) -> PathStat:
+        self._containers.get(ref)
+        if path != "/a":
+            raise NotFound(f"Could not find the file {path} in container {ref}")
+        return PathStat(name="a", size=3, mode=0o644, mtime="2026-01-02T03:04:05Z")
+
+    async def archive(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
+        return await self.stat(ref, path), self._tar()
+
+    async def _tar(self) -> AsyncIterator[bytes]:
+        yield b"tar of"
+        yield b" a"
+
+    async def extract(self, ref: str, path: str, pieces: AsyncIterator[bytes], *, replace: bool, own: bool) -> None:
+        self._containers.get(ref)
+        self.calls.append((path, b"".join([piece async for piece in pieces]), replace, own))
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        self._containers.get(ref)
+        return self._tar()
+
+    async def changes(self, ref: str) -> builtins.list[Wire]:
+        self._containers.get(ref)
         return [{"Path": "/a", "Kind": 1}]
+
+
+class FakeCommits:
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
+    async def commit(
+        self,
+        ref: str,
+        name: str,
+        *,
+        comment: str = "",
+        author: str = "",
+        pause: bool = True,
+        changes: Sequence[str] = (),
+        config: ContainerConfig | None = None,
+    ) -> str:
+        self._containers.get(ref)
+        self.calls.append((name, comment, author, pause, list(changes), config))
+        return IMAGE
 
 
 class FakeExecs:
@@ -627,6 +678,8 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.containers = FakeContainers()
+        self.files = FakeFiles(self.containers)
+        self.commits = FakeCommits(self.containers)
         self.execs = FakeExecs(self.containers)
         self.stats = FakeStats(self.containers)
         self.images = FakeImages()
