@@ -164,14 +164,18 @@ NETWORK = {
 }
 VOLUME = {
     "create": ("volumes:create", "Create a volume"),
+    "export": ("volumes:export", "Write a volume's files to a tar archive"),
+    "import": ("volumes:import_tar", "Make a volume of a tar archive"),
     "inspect": ("volumes:inspect", "Display detailed information on volumes"),
     "ls": ("volumes:listing", "List volumes"),
+    "prune": ("volumes:prune", "Remove unused volumes"),
     "rm": ("volumes:remove", "Remove one or more volumes"),
 }
 SYSTEM = {
     "df": ("disk:df", "Show disk usage"),
     "events": ("system:events", "Get real time events from the engine"),
     "info": ("system:info", "Display system-wide information"),
+    "prune": ("pruning:prune", "Remove unused data"),
 }
 ENGINE = {
     "env": ("engine:environment", "Print the shell line that points docker at this engine"),
