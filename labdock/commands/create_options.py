@@ -23,9 +23,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--add-host",), "Add a custom host-to-IP mapping (host:ip)"),
     (("--annotation",), "Add an annotation to the container"),
+    (("--blkio-weight-device",), "Block IO weight (relative device weight)"),
     (("--cap-add",), "Add Linux capabilities"),
     (("--cap-drop",), "Drop Linux capabilities"),
     (("--device",), "Add a host device to the container"),
+    (("--device-cgroup-rule",), "Add a rule to the cgroup allowed devices list"),
+    (("--device-read-bps",), "Limit read rate (bytes per second) from a device"),
+    (("--device-read-iops",), "Limit read rate (IO per second) from a device"),
+    (("--device-write-bps",), "Limit write rate (bytes per second) to a device"),
+    (("--device-write-iops",), "Limit write rate (IO per second) to a device"),
     (("--dns",), "Set custom DNS servers"),
     (("--dns-option",), "Set DNS options"),
     (("--dns-search",), "Set custom DNS search domains"),
@@ -43,6 +49,7 @@ _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--network-alias", "--net-alias"), "Add network-scoped alias for the container"),
     (("-p", "--publish"), "Publish a container's port(s) to the host"),
     (("--security-opt",), "Security Options"),
+    (("--storage-opt",), "Storage driver options for the container"),
     (("--sysctl",), "Sysctl options (name=value)"),
     (("--tmpfs",), "Mount a tmpfs directory"),
     (("--ulimit",), "Ulimit options"),
@@ -50,12 +57,15 @@ _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--volumes-from",), "Mount volumes from the specified container(s)"),
 )
 _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--cgroup-parent",), "Optional parent cgroup for the container"),
     (("--cgroupns",), "Cgroup namespace to use (host|private)"),
     (("--cidfile",), "Write the container ID to the file"),
     (("--cpus",), "Number of CPUs"),
     (("--cpuset-cpus",), "CPUs in which to allow execution (0-3, 0,1)"),
+    (("--cpuset-mems",), "MEMs in which to allow execution (0-3, 0,1)"),
     (("--domainname",), "Container NIS domain name"),
     (("--entrypoint",), "Overwrite the default ENTRYPOINT of the image"),
+    (("--gpus",), "GPU devices to add to the container ('all' to pass all GPUs)"),
     (("--health-cmd",), "Command to run to check health"),
     (("--health-interval",), "Time between running the check (ms|s|m|h)"),
     (("--health-start-interval",), "Time between running the check during the start period (ms|s|m|h)"),
@@ -65,14 +75,17 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--ip",), "IPv4 address (e.g., 172.30.100.104)"),
     (("--ip6",), "IPv6 address (e.g., 2001:db8::33)"),
     (("--ipc",), "IPC mode to use"),
+    (("--isolation",), "Container isolation technology"),
     (("--log-driver",), "Logging driver for the container"),
     (("--mac-address",), "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     (("-m", "--memory"), "Memory limit"),
+    (("--memory-reservation",), "Memory soft limit"),
     (("--memory-swap",), "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
     (("--name",), "Assign a name to the container"),
     (("--pid",), "PID namespace to use"),
     (("--platform",), "Set platform if server is multi-platform capable"),
     (("--restart",), "Restart policy to apply when a container exits"),
+    (("--runtime",), "Runtime to use for this container"),
     (("--shm-size",), "Size of /dev/shm"),
     (("--stop-signal",), "Signal to stop the container"),
     (("-u", "--user"), "Username or UID (format: <name|uid>[:<group|gid>])"),
@@ -82,10 +95,14 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-w", "--workdir"), "Working directory inside the container"),
 )
 _NUMBERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--blkio-weight",), "Block IO (relative weight), between 10 and 1000, or 0 to disable"),
     (("-c", "--cpu-shares"), "CPU shares (relative weight)"),
     (("--cpu-period",), "Limit CPU CFS (Completely Fair Scheduler) period"),
     (("--cpu-quota",), "Limit CPU CFS (Completely Fair Scheduler) quota"),
+    (("--cpu-rt-period",), "Limit CPU real-time period in microseconds"),
+    (("--cpu-rt-runtime",), "Limit CPU real-time runtime in microseconds"),
     (("--health-retries",), "Consecutive failures needed to report unhealthy"),
+    (("--memory-swappiness",), "Tune container memory swappiness (0 to 100)"),
     (("--oom-score-adj",), "Tune host's OOM preferences (-1000 to 1000)"),
     (("--pids-limit",), "Tune container pids limit (set -1 for unlimited)"),
     (("--stop-timeout",), "Timeout (in seconds) to stop a container"),
@@ -94,6 +111,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--init",), "Run an init inside the container that forwards signals and reaps processes"),
     (("-i", "--interactive"), "Keep STDIN open even if not attached"),
     (("--no-healthcheck",), "Disable any container-specified HEALTHCHECK"),
+    (("--oom-kill-disable",), "Disable OOM Killer"),
     (("--privileged",), "Give extended privileges to this container"),
     (("-P", "--publish-all"), "Publish all exposed ports to random ports"),
     (("-q", "--quiet"), "Suppress the pull output"),
@@ -103,6 +121,29 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 _NETWORKING = ("network", "network_alias", "link", "link_local_ip", "ip", "ip6", "mac_address")
+
+
+_RARE = (
+    "blkio_weight",
+    "blkio_weight_device",
+    "cgroup_parent",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpuset_mems",
+    "device_cgroup_rule",
+    "device_read_bps",
+    "device_read_iops",
+    "device_write_bps",
+    "device_write_iops",
+    "gpus",
+    "isolation",
+    "memory_reservation",
+    "memory_swappiness",
+    "oom_kill_disable",
+    "runtime",
+    "security_opt",
+    "storage_opt",
+)
 
 
 def create_options(function: F) -> F:
@@ -192,7 +233,6 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         cap_add=tuple(map(values.capability, options["cap_add"])) or None,
         cap_drop=tuple(map(values.capability, options["cap_drop"])) or None,
         privileged=options["privileged"],
-        security_opt=options["security_opt"] or None,
         readonly_rootfs=options["read_only"],
         dns=options["dns"] or None,
         dns_options=options["dns_option"] or None,
@@ -219,7 +259,18 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         cpuset_cpus=options["cpuset_cpus"] or "",
         pids_limit=options["pids_limit"],
         annotations=values.key_values(options["annotation"]) or None,
+        **_resources(options),
     )
+
+
+def _resources(options: dict[str, Any]) -> dict[str, Any]:
+    """Members for options that are rarely given; what makes them is loaded then."""
+    # 0 is a value; False, None and () are not.
+    if all(options[name] is None or options[name] is False or options[name] == () for name in _RARE):
+        return {}
+    from labdock.commands.resource_options import resources
+
+    return resources(options)
 
 
 def _mounts(texts: tuple[str, ...]) -> tuple[MountRequest, ...] | None:

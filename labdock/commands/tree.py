@@ -172,6 +172,7 @@ SYSTEM = {
     "df": ("disk:df", "Show disk usage"),
     "events": ("system:events", "Get real time events from the engine"),
     "info": ("system:info", "Display system-wide information"),
+    "prune": ("pruning:prune", "Remove unused data"),
 }
 ENGINE = {
     "env": ("engine:environment", "Print the shell line that points docker at this engine"),

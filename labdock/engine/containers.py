@@ -17,13 +17,14 @@ from typing import Any, Literal
 import msgspec
 
 from labdock.engine import caveats, creation, linking, mounts, updates, views
-from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.enforcement import Enforcer
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
+from labdock.engine.listing import Listing
 from labdock.engine.names import check_name, pick_name
 from labdock.engine.output import LogSource
+from labdock.engine.processes import list_processes
 from labdock.engine.records import ContainerRecord
 from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
@@ -89,6 +90,7 @@ class Containers:
         self._rooms = rooms
         self._ledger = rooms.ledger
         self._supervisor = rooms.supervisor
+        self._listing = Listing(rooms.ledger, rooms.images, rooms.snapshotter, rooms.volumes)
         self._graves: OrderedDict[str, WaitResult] = OrderedDict()
         rooms.supervisor.remove = self._remove_ended
 
@@ -227,17 +229,14 @@ class Containers:
         done()
 
     async def prune(self, filters: dict[str, builtins.list[str]]) -> Wire:
-        """Remove all containers that do not run. Filters: until, label."""
+        """Remove all containers that do not run. Filters: until, label, label!."""
         gone, freed = [], 0
-        for record in self._ledger:
-            if record.state.status not in (Status.CREATED, Status.EXITED, Status.DEAD):
-                continue
-            if filtering.has_labels(record.config.labels or {}, filters) and _older(record, filters):
-                size = await asyncio.to_thread(self._own_size, record)
-                with contextlib.suppress(Conflict):  # started again meanwhile
-                    await self._remove(record.id, volumes=False)
-                    gone.append(record.id)
-                    freed += size
+        for record in self._listing.prunable(filters):
+            size = await asyncio.to_thread(self._listing.own_size, record)
+            with contextlib.suppress(Conflict):  # started again meanwhile
+                await self._remove(record.id, volumes=False)
+                gone.append(record.id)
+                freed += size
         return {"ContainersDeleted": gone or None, "SpaceReclaimed": freed}
 
     # -- life -------------------------------------------------------------------------------------
@@ -350,7 +349,7 @@ class Containers:
 
     # -- looking ----------------------------------------------------------------------------------
 
-    def inspect(self, ref: str, size: bool = False) -> Wire:
+    async def inspect(self, ref: str, size: bool = False) -> Wire:
         record = self._ledger.get(ref)
         rooms = self._rooms
         shown = views.show_container(
@@ -364,69 +363,22 @@ class Containers:
         if record.links or record.network == "bridge":
             shown["HostConfig"]["Links"] = linking.shown(record, self._ledger)
         if size:
-            shown |= self._sizes(record)
+            shown |= (await self._listing.measure([record]))[0]
         return shown
 
-    def list(
+    async def list(
         self, all: bool, limit: int | None, size: bool, filters: dict[str, builtins.list[str]]
     ) -> builtins.list[Wire]:
-        """Newest first; running ones only unless *all*, *limit* or a status filter asks for more."""
-        filtering.check(filters)
-        records = sorted(self._ledger, key=lambda r: r.created, reverse=True)
-        before, since = filters.get("before"), filters.get("since")
-        if before:
-            moment = self._ledger.get(before[0]).created
-            records = [r for r in records if r.created < moment]
-        if since:
-            moment = self._ledger.get(since[0]).created
-            records = [r for r in records if r.created > moment]
-        if not (all or limit or "status" in filters or "exited" in filters):
-            records = [r for r in records if r.state.status in ALIVE]
-        records = [r for r in records if filtering.passes(r, filters) and self._descends(r, filters)]
-        if limit and limit > 0:
-            records = records[:limit]
-        volumes, now = str(self._rooms.volumes.folder), time.time_ns()
-        shown = [views.summarise(record, volumes=volumes, now=now) for record in records]
-        linked = linking.names_of(self._ledger)
-        for entry in shown:
-            entry["Names"] = [*linked.get(entry["Id"], ()), *entry["Names"]]
-        if size:
-            for entry, record in zip(shown, records, strict=True):
-                entry |= self._sizes(record)
-        return shown
-
-    def _descends(self, record: ContainerRecord, filters: dict[str, builtins.list[str]]) -> bool:
-        wanted = filters.get("ancestor")
-        if not wanted:
-            return True
-        ids = set()
-        for ref in wanted:
-            try:
-                ids.add(self._rooms.images.get(ref).id)
-            except NotFound:
-                continue
-        return record.image_id in ids
-
-    def _own_size(self, record: ContainerRecord) -> int:
-        """Bytes that it wrote itself; 0 when it is being removed meanwhile."""
-        with contextlib.suppress(LabdockError):
-            return self._rooms.snapshotter.usage(record.id).size
-        return 0
-
-    def _sizes(self, record: ContainerRecord) -> Wire:
-        own = self._rooms.snapshotter.usage(record.id).size
-        try:
-            image = self._rooms.images.get(record.image_id).size
-        except NotFound:
-            image = 0
-        return {"SizeRw": own, "SizeRootFs": own + image}
+        """See :class:`labdock.engine.listing.Listing`."""
+        return await self._listing.show(all, limit, size, filters)
 
     async def top(self, ref: str, ps_args: str) -> Wire:
         """The container's processes, by ps(1) of the sandbox, its numbers as the engine sees them."""
         record = self._ledger.get(ref)
         if record.state.status not in (Status.RUNNING, Status.PAUSED):
             raise Conflict(f"Container {record.id} is not running")
-        return await self._rooms.stage.top(record, ps_args)
+        found = await self._rooms.driver.survey([record.id])
+        return await asyncio.to_thread(list_processes, found.get(record.id, []), ps_args)
 
     def log_source(self, ref: str) -> LogSource:
         """Where its log is read from; raises at once for an unknown container."""
@@ -486,7 +438,3 @@ def _still_runs(record: ContainerRecord) -> Conflict:
         "Stop the container before attempting removal or force remove",
         hint=f"docker rm -f {record.name}",
     )
-
-
-def _older(record: ContainerRecord, filters: dict[str, list[str]]) -> bool:
-    return all(record.created < filtering.read_moment(value) for value in filters.get("until", ()))

@@ -21,7 +21,6 @@ from labdock.engine import creation, linking, naming, sharing
 from labdock.engine.devices import bind_devices
 from labdock.engine.ledger import Ledger
 from labdock.engine.placing import Places, Ports, keep
-from labdock.engine.processes import list_processes
 from labdock.engine.records import ContainerRecord
 from labdock.engine.rlimits import bound_rlimits, bound_score
 from labdock.engine.security import parse_security
@@ -293,9 +292,6 @@ class Stage:
     def resolve_user(self, record: ContainerRecord, text: str) -> users.User:
         """Who *text* is in the running container. Raises InvalidRequest in Docker's words."""
         return users.resolve(self.rootfs(record.id), text, record.host.group_add or ())
-
-    async def top(self, record: ContainerRecord, ps_args: str) -> Wire:
-        return await asyncio.to_thread(list_processes, record.state.pid, ps_args)
 
     # -- tear down ------------------------------------------------------------------------------------
 

@@ -159,6 +159,7 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     device_requests: tuple[dict[str, object], ...] | None = None
     cgroup_parent: str | None = ""
     runtime: str | None = ""
+    isolation: str | None = ""
     storage_opt: dict[str, str] | None = None
     masked_paths: tuple[str, ...] | None = None
     readonly_paths: tuple[str, ...] | None = None

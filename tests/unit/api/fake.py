@@ -232,12 +232,12 @@ class FakeContainers:
         self.get(ref)
         return []
 
-    def inspect(self, ref: str, size: bool = False) -> Wire:
+    async def inspect(self, ref: str, size: bool = False) -> Wire:
         box = self.get(ref)
         found = {"Id": box.id, "Name": f"/{box.name}", "Config": box.sent, "State": {"Running": box.started}}
         return {**found, "SizeRw": 0} if size else found
 
-    def list(self, all: bool, limit: int | None, size: bool, filters: Filters) -> builtins.list[Wire]:
+    async def list(self, all: bool, limit: int | None, size: bool, filters: Filters) -> builtins.list[Wire]:
         self.calls.append(("list", all, limit, size, filters))
         return [{"Id": box.id, "Names": [f"/{box.name}"]} for box in self.boxes.values() if all or box.started]
 

@@ -69,6 +69,10 @@ busybox
 --volumes-from other --oom-score-adj 100 busybox
 --annotation a=b --mac-address 02:42:ac:11:00:02 busybox
 --cpuset-cpus 0-1 --cpu-quota 1000 --cpu-period 2000 busybox
+--cpuset-mems 0 --memory-reservation 64m --memory-swappiness 10 --oom-kill-disable --blkio-weight 300 busybox
+--device-read-bps /dev/sda:1mb --device-write-iops /dev/sda:100 --device-cgroup-rule 'c 1:3 mr' busybox
+--cgroup-parent x --runtime crun --storage-opt size=1g busybox
+--device-read-bps sda busybox
 -q --pull never busybox
 --init=false --rm=true -t=false busybox
 --rm --restart always busybox
