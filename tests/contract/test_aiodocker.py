@@ -75,11 +75,11 @@ def test_events_and_images(run: Run) -> None:
         since = time.time()
         box = await client.containers.run({"Image": "busybox", "Cmd": ["true"]}, name="aio")
         await box.wait()
-        events = client.events.subscribe()
-        client.events.run(since=f"{since:.9f}")
+        events = client.events.subscribe(since=f"{since:.9f}")
         seen = []
         while "die" not in seen:
             seen.append((await events.get())["Action"])
+        await client.events.stop()
         assert [action for action in seen if action in ("create", "start", "die")] == ["create", "start", "die"]
         await client.images.tag("busybox", repo="mine", tag="1")
         assert "mine:1" in (await client.images.inspect("mine:1"))["RepoTags"]
