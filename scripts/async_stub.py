@@ -27,6 +27,8 @@ ITEMS = {"Attached": "tuple[Stream, bytes]", "Output": "tuple[Stream, bytes]"}
 HEAD = """# Written by scripts/async_stub.py from the blocking client's signatures: change those, then run it again.
 # ruff: noqa
 # mypy: disable-error-code="valid-type"
+
+import builtins
 """
 
 

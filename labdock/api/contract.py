@@ -100,6 +100,8 @@ GET /labdock/manifest ? name:s! > 200 Object
 GET /labdock/registry > 200 Object
 POST /labdock/registry < object > 201 Object
 DELETE /labdock/registry > 204
+GET /labdock/volumes/{name}/tar > 200 tar
+PUT /labdock/volumes/{name}/tar < tar > 201 Volume
 """
 
 _STRUCTS: dict[str, type[msgspec.Struct]] = {"CreateRequest": CreateRequest, "ExecConfig": ExecConfig}

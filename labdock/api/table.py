@@ -115,6 +115,8 @@ _EXTRAS = (
     Row("GET", "/labdock/registry", registry.status),
     Row("POST", "/labdock/registry", registry.serve),
     Row("DELETE", "/labdock/registry", registry.stop),
+    Row("GET", "/labdock/volumes/{name}/tar", volumes.export),
+    Row("PUT", "/labdock/volumes/{name}/tar", volumes.take),
 )
 
 _UNSERVED = (

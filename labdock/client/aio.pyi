@@ -2,6 +2,8 @@
 # ruff: noqa
 # mypy: disable-error-code="valid-type"
 
+import builtins
+
 from collections.abc import AsyncIterator
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -47,6 +49,7 @@ from labdock.client.results import Processes
 from labdock.client.results import Result
 from labdock.client.results import Version
 from labdock.client.results import Volume
+from labdock.client.results import VolumesPruned
 from labdock.client.results import Wire
 from labdock.client.results import result
 from labdock.client.streams import Frames
@@ -222,6 +225,9 @@ class AsyncVolumes:
     async def inspect(self, name: str) -> Volume: ...
     async def create(self, name: str | None=None, *, driver: str='local', options: Mapping[str, str] | None=None, labels: Mapping[str, str] | None=None) -> Volume: ...
     async def remove(self, name: str, *, force: bool=False) -> None: ...
+    async def prune(self, filters: Filters | None=None) -> VolumesPruned: ...
+    def export(self, name: str) -> AsyncStream[bytes]: ...
+    async def import_tar(self, name: str, archive: Iterator[bytes]) -> Volume: ...
 
 class AsyncClient:
     def __init__(self, make: Callable[[type[Any]], Any]) -> None: ...

@@ -201,3 +201,10 @@ class Volume(Result, frozen=True, kw_only=True):
     mountpoint: str = ""
     scope: str = ""
     labels: dict[str, str] = {}
+
+
+class VolumesPruned(Result, frozen=True, kw_only=True):
+    """What a prune removed; ``space_reclaimed`` in bytes."""
+
+    volumes_deleted: tuple[str, ...] = ()
+    space_reclaimed: int = 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from labdock.client.caller import Caller, lines, path
-from labdock.client.results import Network, Version, Volume, Wire, result
+from labdock.client.results import Network, Version, Volume, VolumesPruned, Wire, result
 from labdock.schema.container import EndpointConfig
 from labdock.schema.events import Event
 
@@ -129,3 +129,23 @@ class Volumes:
     def remove(self, name: str, *, force: bool = False) -> None:
         """Raises NoSuchVolume, Conflict when a container uses it."""
         self._caller.call("DELETE", path("volumes", name), {"force": force})
+
+    def prune(self, filters: Filters | None = None) -> VolumesPruned:
+        """Remove unused anonymous volumes; all unused ones with the filter ``all``: ``true``."""
+        return result(VolumesPruned, self._caller.fetch("/volumes/prune", {"filters": filters}, method="POST"))
+
+    def export(self, name: str) -> Iterator[bytes]:
+        """All that is in the volume as a tar, in parts (an endpoint of labdock's own). Raises NoSuchVolume."""
+        with self._caller.open("GET", path("labdock", "volumes", name, "tar")) as answer:
+            yield from answer.chunks()
+
+    def import_tar(self, name: str, archive: Iterator[bytes]) -> Volume:
+        """Make the volume *name* of a tar, or fill it when it is empty: all or nothing.
+
+        Raises Conflict when something is in it, InvalidRequest for what is no tar.
+        """
+        headers = (("Content-Type", "application/x-tar"),)
+        with self._caller.open(
+            "PUT", path("labdock", "volumes", name, "tar"), None, archive, headers=headers
+        ) as answer:
+            return result(Volume, msgspec.json.decode(answer.read()))

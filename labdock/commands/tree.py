@@ -108,8 +108,12 @@ def group(name: str, lazy: Mapping[str, tuple[str, str]], text: str) -> LazyGrou
 
 CONTAINER = {
     "attach": ("talking:attach", "Attach to a running container's input, output and errors"),
+    "commit": ("copying:commit", "Create a new image from a container's changes"),
+    "cp": ("copying:copy", "Copy files between a container and this machine"),
     "create": ("running:create", "Create a new container"),
+    "diff": ("copying:diff", "Inspect changes to a container's files"),
     "exec": ("talking:execute", "Execute a command in a running container"),
+    "export": ("copying:export", "Export a container's files as a tar archive"),
     "inspect": ("inspecting:inspect_container", "Display detailed information on containers"),
     "kill": ("lifecycle:kill", "Kill one or more running containers"),
     "logs": ("talking:logs", "Fetch the logs of a container"),
@@ -164,8 +168,11 @@ NETWORK = {
 }
 VOLUME = {
     "create": ("volumes:create", "Create a volume"),
+    "export": ("volumes:export", "Write a volume's files to a tar archive"),
+    "import": ("volumes:import_tar", "Make a volume of a tar archive"),
     "inspect": ("volumes:inspect", "Display detailed information on volumes"),
     "ls": ("volumes:listing", "List volumes"),
+    "prune": ("volumes:prune", "Remove unused volumes"),
     "rm": ("volumes:remove", "Remove one or more volumes"),
 }
 SYSTEM = {

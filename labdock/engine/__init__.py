@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from labdock.engine.stats import Stats
     from labdock.engine.supervisor import Supervisor
     from labdock.engine.system import System
+    from labdock.engine.volume_transfers import VolumeTransfers
     from labdock.engine.volumes import Volumes
     from labdock.host.plan import Plan
     from labdock.network import Outside
@@ -44,6 +45,7 @@ class Engine:
     builds: Builds
     networks: NetworkService
     volumes: Volumes
+    volume_transfers: VolumeTransfers
     system: System
     events: Events
     registry: RegistryService
@@ -56,6 +58,7 @@ class Engine:
         await self.registry.close()
         await self._supervisor.close(STOP_GRACE)
         await self._close_networks()
+        self.volumes.close()
         self._database.close()
 
 

@@ -30,29 +30,51 @@ def fill(data: Path, aside: Path, rootfs: Path, target: str) -> bool:
     is not empty, or the image has no folder there. A link in the image is followed inside of the image. Blocks.
     Raises StorageFull, SystemFailure.
     """
-    if _occupied(data, aside):
+    if not is_empty(data, aside):
         return False
     found = _open_folder(rootfs, target)
     if found < 0:
         return False
     try:
-        _empty(aside / PART)
-        (aside / PART).mkdir(mode=0o700)
-        trees.copy(Path(f"/proc/self/fd/{found}"), aside / PART)
-        os.rename(aside / PART, aside / WHOLE)
-        fail_at("filled:volume")
-        finish(data, aside)
+        trees.copy(Path(f"/proc/self/fd/{found}"), begin(aside))
+        complete(data, aside)
     except OSError as error:
-        _empty(aside / PART)
+        give_up(aside)
         raise translate(error, f"filling a volume with the image's {target}") from error
     finally:
         os.close(found)
     return True
 
 
+def is_empty(data: Path, aside: Path) -> bool:
+    """Whether nobody put anything into *data*."""
+    own = {PART, WHOLE} if aside == data else set()
+    return all(name in own for name in os.listdir(data))
+
+
+def begin(aside: Path) -> Path:
+    """An empty folder beside the volume, for its content. Raises OSError."""
+    give_up(aside)
+    part = aside / PART
+    part.mkdir()
+    return part
+
+
+def complete(data: Path, aside: Path) -> None:
+    """What was begun is whole: it becomes the volume's content. Raises OSError."""
+    os.rename(aside / PART, aside / WHOLE)
+    fail_at("filled:volume")
+    finish(data, aside)
+
+
+def give_up(aside: Path) -> None:
+    """Throw away what was begun. Raises OSError."""
+    _empty(aside / PART)
+
+
 def finish(data: Path, aside: Path) -> None:
     """Move content that is whole into *data*. At a start too: what is not whole goes. Raises OSError."""
-    _empty(aside / PART)
+    give_up(aside)
     whole = aside / WHOLE
     if not whole.is_dir():
         return
@@ -65,11 +87,6 @@ def finish(data: Path, aside: Path) -> None:
     os.chmod(data, stat.S_IMODE(look.st_mode))
     os.utime(data, ns=(look.st_atime_ns, look.st_mtime_ns))
     os.rmdir(whole)
-
-
-def _occupied(data: Path, aside: Path) -> bool:
-    own = {PART, WHOLE} if aside == data else set()
-    return any(name not in own for name in os.listdir(data))
 
 
 def _open_folder(rootfs: Path, target: str) -> int:

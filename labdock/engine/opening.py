@@ -34,6 +34,7 @@ from labdock.engine.supervisor import Supervisor
 from labdock.engine.system import System
 from labdock.engine.transfers import Transfers
 from labdock.engine.volume_plugins import Plugins, find_folders
+from labdock.engine.volume_transfers import VolumeTransfers
 from labdock.engine.volumes import Volumes
 from labdock.errors import HostUnfit
 from labdock.host.plan import Plan
@@ -82,7 +83,13 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     )
     plugins = Plugins(find_folders(os.environ, paths.run), outside.dial, outside.look)
     volumes = Volumes(
-        database, intents, paths.data / "volumes", events, users_of(ledger), plugins, lambda *a: supervisor.spawn(*a)
+        database,
+        intents,
+        paths.data / "volumes",
+        events,
+        users_of(ledger),
+        plugins,
+        lambda work, what: supervisor.spawn(work, what),
     )
     machine = Machine(
         seccomp=plan.seccomp,
@@ -162,6 +169,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         builds=builds,
         networks=service,
         volumes=volumes,
+        volume_transfers=VolumeTransfers(volumes),
         system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter, builds.cache.list),
         events=events,
         registry=registry,

@@ -30,6 +30,7 @@ from labdock.network import Endpoint
 from labdock.network.networks import Networks
 from labdock.runtime import Bundle, users
 from labdock.runtime.spec import SpecMount, SpecRequest, build_spec
+from labdock.schema.ids import new_id
 from labdock.schema.paths import Paths
 from labdock.store.snapshots import Snapshotter, mounting
 
@@ -105,15 +106,17 @@ class Stage:
             await self._volumes.ensure(mount)
         if not any(mount.copy for mount in wanted):
             return
+        # Not the container's own: its start may come while a driver still unmounts.
+        holder = new_id()
         image = await asyncio.to_thread(self._open_image, record.id)
         try:
             for mount in wanted:
                 if mount.copy:
-                    place = await self._volumes.acquire(mount.volume, record.id)
+                    place = await self._volumes.acquire(mount.volume, holder)
                     await self._volumes.fill(mount, place, Path(f"/proc/self/fd/{image}"))
         finally:
             os.close(image)
-            await self._volumes.release(record.id)
+            await self._volumes.release(holder)
 
     def _open_image(self, container: str) -> int:
         """A folder fd of what *container* stands on. Blocks."""

@@ -11,12 +11,9 @@ import builtins
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any
 
 from labdock.engine import filling, sizes, volume_drivers
 from labdock.engine.events import Events
@@ -25,6 +22,7 @@ from labdock.engine.mounts import check_volume_name
 from labdock.engine.records import MountPoint, VolumeRecord
 from labdock.engine.views import show_time
 from labdock.engine.volume_drivers import VolumeDriver
+from labdock.engine.volume_places import LOCAL, Drivers, Spawn, VolumePlaces
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchVolume, NotFound, SystemFailure
 from labdock.schema.ids import is_hex, new_id
 from labdock.store.intents import Intents
@@ -33,7 +31,6 @@ from labdock.store.snapshots.trash import Trash
 
 Wire = dict[str, Any]
 UsersOf = Callable[[str], list[str]]
-LOCAL = "local"
 #: Folders beside the volumes: removals that are not facts yet, and bytes that wait to be freed.
 ASIDE, TRASH = ".removed", ".trash"
 _YES, _NO = ("1", "true"), ("0", "false")
@@ -41,28 +38,7 @@ _YES, _NO = ("1", "true"), ("0", "false")
 log = logging.getLogger("labdock.engine")
 
 
-class Holding(msgspec.Struct, frozen=True):
-    """That a driver mounted *volume* for *container*: kept until it has unmounted it."""
-
-    volume: str
-    container: str
-    driver: str
-
-
-class Drivers(Protocol):
-    """The volume drivers there are besides ``local``."""
-
-    async def find(self, name: str) -> VolumeDriver:
-        """Raises NotFound in Docker's words, or what the plugin failed with."""
-
-    async def list(self) -> tuple[builtins.list[tuple[str, Wire]], builtins.list[str]]:
-        """The volumes that all of them know, as (driver, volume), and warnings about those that did not answer."""
-
-    def names(self) -> builtins.list[str]:
-        """Of those that were found on this machine."""
-
-
-class Volumes:
+class Volumes(VolumePlaces):
     """All volumes. *users_of* names the containers that mount a volume."""
 
     def __init__(
@@ -73,19 +49,13 @@ class Volumes:
         events: Events,
         users_of: UsersOf,
         drivers: Drivers,
-        spawn: Callable[..., object],
+        spawn: Spawn,
     ) -> None:
-        self.folder = folder
+        super().__init__(database, folder, drivers, spawn)
         self._database = database
-        self._records = database.records("volumes", VolumeRecord)
-        self._holdings = database.records("volume-holdings", Holding)
         self._intents = intents
         self._events = events
         self._ledger_users = users_of
-        self._drivers = drivers
-        self._spawn = spawn
-        self._held: dict[str, list[str]] = {}
-        self._places: dict[str, Path] = {}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ASIDE).mkdir(exist_ok=True)
         self._trash = Trash(folder / TRASH)
@@ -126,55 +96,11 @@ class Volumes:
             created, anonymous = entry.stat().st_mtime_ns, len(entry.name) == 64 and is_hex(entry.name)
             self._records.put(entry.name, VolumeRecord(name=entry.name, created=created, anonymous=anonymous))
 
-    async def restore(self, alive: Sequence[str]) -> None:
-        """After a start: let go of what drivers mounted for containers that do not run any more."""
-        for holding in self._holdings.all():
-            if holding.container not in alive:
-                self._spawn(self._let_go(holding), f"unmounting volume {holding.volume}")
-
     # -- records --------------------------------------------------------------------------------------
 
     def users_of(self, name: str) -> builtins.list[str]:
         """The ids of the containers that mount the volume *name*, or are just being made to."""
         return list(dict.fromkeys([*self._ledger_users(name), *self._held.get(name, ())]))
-
-    @contextmanager
-    def hold(self, names: Iterable[str], container: str) -> Iterator[None]:
-        """While *container* is being made, the volumes *names* can't be removed."""
-        names = list(names)
-        for name in names:
-            self._held.setdefault(name, []).append(container)
-        try:
-            yield
-        finally:
-            for name in names:
-                self._held[name].remove(container)
-                if not self._held[name]:
-                    del self._held[name]
-
-    def data(self, name: str) -> Path:
-        """The folder with the data of *name*, as far as it is one of this machine's: a local volume's, always.
-
-        Raises NoSuchVolume; Conflict for a volume of a plugin that nothing has mounted.
-        """
-        record = self.get(name)
-        if record.driver != LOCAL:
-            if name not in self._places:
-                raise Conflict(f"the volume {name} of the driver {record.driver} is not mounted by any container")
-            return self._places[name]
-        if volume_drivers.is_bind(record.options):
-            return volume_drivers.find_bind(name, self._own(name), record.options)
-        return self._own(name)
-
-    def _own(self, name: str) -> Path:
-        return self.folder / name / "_data"
-
-    def get(self, name: str) -> VolumeRecord:
-        """Raises NoSuchVolume."""
-        record = self._records.get(name)
-        if record is None:
-            raise NoSuchVolume(name)
-        return record
 
     async def ensure(self, mount: MountPoint) -> VolumeRecord:
         """The volume that *mount* names, made when it is not there."""
@@ -402,61 +328,6 @@ class Volumes:
             gone.append(record.name)
         self._events.emit("volume", "prune", "", {"reclaimed": str(freed)})
         return {"VolumesDeleted": gone, "SpaceReclaimed": freed}
-
-    # -- using ----------------------------------------------------------------------------------------
-
-    async def acquire(self, name: str, holder: str) -> Path:
-        """The folder of *name* for the container *holder*, mounted if need be; :meth:`release` ends it."""
-        record = self.get(name)
-        if record.driver == LOCAL and not record.options:
-            return self._own(name)
-        if record.driver == LOCAL and volume_drivers.is_bind(record.options):
-            return volume_drivers.find_bind(name, self._own(name), record.options)
-        holding = Holding(name, holder, record.driver)
-        # Before it is mounted: whoever comes after a kill lets go of it.
-        self._holdings.put(f"{holder}/{name}", holding)
-        try:
-            if record.driver == LOCAL:
-                volume_drivers.mount_memory(self._own(name), record.options)
-                return self._own(name)
-            self._places[name] = await (await self._drivers.find(record.driver)).mount(name, holder)
-            return self._places[name]
-        except BaseException:
-            self._spawn(self._let_go(holding), f"unmounting volume {name}")
-            raise
-
-    async def release(self, holder: str) -> None:
-        """Let go of all that was mounted for the container *holder*. A plugin that hangs keeps nobody."""
-        for holding in self._holdings.all():
-            if holding.container == holder:
-                if holding.driver == LOCAL:
-                    await self._let_go(holding)
-                else:
-                    self._spawn(self._let_go(holding), f"unmounting volume {holding.volume}")
-
-    async def _let_go(self, holding: Holding) -> None:
-        name = holding.volume
-        try:
-            if holding.driver != LOCAL:
-                await (await self._drivers.find(holding.driver)).unmount(name, holding.container)
-        except LabdockError as error:
-            log.warning("unmounting volume %s of %s: %s", name, holding.container[:12], error)
-        self._holdings.delete(f"{holding.container}/{name}")
-        if any(other.volume == name for other in self._holdings.all()):
-            return
-        self._places.pop(name, None)
-        if holding.driver == LOCAL:
-            volume_drivers.unmount_memory(self._own(name))
-
-    async def fill(self, mount: MountPoint, place: Path, rootfs: Path) -> None:
-        """Copy what the image has at *mount*'s target into its volume, seen at *place*, when that is still empty.
-
-        Docker does it when a container is created (moby: container.CopyImagePathContent).
-        """
-        record = self.get(mount.volume)
-        plain = record.driver == LOCAL and not record.options
-        aside = self.folder / mount.volume if plain else place
-        await asyncio.to_thread(filling.fill, place, aside, rootfs, mount.target)
 
     def close(self) -> None:
         self._trash.close()

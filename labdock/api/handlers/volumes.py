@@ -6,8 +6,9 @@ import msgspec
 from aiohttp import web
 
 from labdock.api.answers import empty_answer, json_answer
-from labdock.api.bodies import convert, read_object
+from labdock.api.bodies import chunks, convert, read_object
 from labdock.api.call import Call
+from labdock.api.handlers.images import stream_archive
 
 #: Since this version a prune takes anonymous volumes only, unless the filter "all" says otherwise.
 ANONYMOUS_ONLY = (1, 42)
@@ -36,6 +37,14 @@ async def create(call: Call) -> web.StreamResponse:
         body.name or "", body.driver or "", body.driver_opts or {}, body.labels or {}
     )
     return json_answer(found, 201)
+
+
+async def export(call: Call) -> web.StreamResponse:
+    return await stream_archive(call.request, await call.engine.volume_transfers.export(call["name"]))
+
+
+async def take(call: Call) -> web.StreamResponse:
+    return json_answer(await call.engine.volume_transfers.take(call["name"], chunks(call.request)), 201)
 
 
 async def remove(call: Call) -> web.StreamResponse:

@@ -23,16 +23,24 @@ Owner = Callable[[int, int], tuple[int, int]]
 
 
 def extract(
-    source: Source, root: int, base: bytes, *, owner: Owner, replace: bool = True, limits: Limits = GENEROUS
+    source: Source,
+    root: int,
+    base: bytes,
+    *,
+    owner: Owner,
+    replace: bool = True,
+    limits: Limits = GENEROUS,
+    top: bool = False,
 ) -> tuple[str, ...]:
     """Unpack the plain tar *source* into the folder *base* (a path without links) below the folder fd *root*.
 
     *replace* false: a folder is not replaced by another thing, nor another thing by a folder (InvalidRequest in
-    Docker's words). Gives notices about what could not be had. Raises Corrupt, Forbidden (a read-only file system),
-    StorageFull, SystemFailure. What was unpacked before stays.
+    Docker's words). *top*: an entry "./" says the owner, mode and time of *base* itself. Gives notices about what could
+    not be had. Raises Corrupt, Forbidden (a read-only file system), StorageFull, SystemFailure. What was unpacked
+    before stays.
     """
     reader = Reader(source, limits)
-    extractor = _Extractor(reader, root, base.strip(b"/"), owner, replace)
+    extractor = _Extractor(reader, root, base.strip(b"/"), owner, replace, top)
     try:
         for entry in reader:
             guard(entry, extractor.add)
@@ -43,16 +51,20 @@ def extract(
 
 
 class _Extractor(Unpacker):
-    def __init__(self, reader: Reader, root: int, base: bytes, owner: Owner, replace: bool) -> None:
+    def __init__(self, reader: Reader, root: int, base: bytes, owner: Owner, replace: bool, top: bool) -> None:
         super().__init__(reader, root, merged=False)
         self._base = base
         self._owner = owner
         self._replace = replace
+        self._top = top
+        self._look: Entry | None = None
 
     def add(self, entry: Entry) -> None:
         inner = clean(entry.name)
         if not inner:
-            # "./": the folder that is unpacked into stays as it is.
+            # "./": the folder that is unpacked into stays as it is, unless it is to be as it was.
+            if self._top and entry.type == headers.FOLDER:
+                self._look = entry
             return
         path = self._below(inner)
         if entry.type == headers.LINK:
@@ -68,6 +80,15 @@ class _Extractor(Unpacker):
             if error.errno == errno.EROFS:
                 raise Forbidden(f"{show(entry.name)}: it lies on a read-only file system") from error
             raise
+
+    def finish(self) -> None:
+        super().finish()
+        if self._look is not None:
+            uid, gid = self._owner(self._look.uid, self._look.gid)
+            folder = self._open(self._base, make=False)
+            os.fchown(folder, uid, gid)
+            os.fchmod(folder, self._look.mode & 0o7777)
+            os.utime(folder, ns=(self._look.mtime_ns, self._look.mtime_ns))
 
     def _below(self, path: bytes) -> bytes:
         return self._base + b"/" + path if self._base else path

@@ -612,6 +612,24 @@ class FakeVolumes:
         return {"VolumesDeleted": [], "SpaceReclaimed": 0}
 
 
+class FakeVolumeTransfers:
+    def __init__(self, volumes: FakeVolumes) -> None:
+        self.volumes = volumes
+
+    async def export(self, name: str) -> AsyncIterator[bytes]:
+        await self.volumes.inspect(name)
+        return _pieces(b"a tar of ", name.encode())
+
+    async def take(self, name: str, pieces: AsyncIterator[bytes]) -> Wire:
+        self.volumes.made[name] = {"Name": name, "Tar": b"".join([piece async for piece in pieces]).decode()}
+        return self.volumes.made[name]
+
+
+async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
 class FakeSystem:
     def __init__(self, containers: FakeContainers) -> None:
         self._containers = containers
@@ -687,6 +705,7 @@ class FakeEngine:
         self.builds = FakeBuilds()
         self.networks = FakeNetworks()
         self.volumes = FakeVolumes()
+        self.volume_transfers = FakeVolumeTransfers(self.volumes)
         self.system = FakeSystem(self.containers)
         self.events = FakeEvents()
         self.registry = FakeRegistry()
