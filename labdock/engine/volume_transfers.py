@@ -30,7 +30,7 @@ class _Ended:
         self._source = source
         self._tail = b""
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         data = self._source.read(size)
         self._tail = (self._tail + data)[-BLOCK:]
         return data
