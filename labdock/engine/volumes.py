@@ -41,7 +41,7 @@ class Volumes:
         folder.mkdir(parents=True, exist_ok=True)
 
     def recover(self) -> None:
-        """Finish removals that a killed engine began; forget folders that no record names yet."""
+        """Finish removals that a killed engine began, undo creations; a folder without a record is a volume again."""
         for intent in self._intents.open():
             if intent.action == "volume.remove":
                 shutil.rmtree(self.folder / intent.subject, ignore_errors=True)
@@ -52,6 +52,11 @@ class Volumes:
                 if self._records.get(intent.subject) is None:
                     shutil.rmtree(self.folder / intent.subject, ignore_errors=True)
                 intent.done()
+        for name in os.listdir(self.folder):
+            if self._records.get(name) is None and self.data(name).is_dir():
+                # A power cut took the record; what is in there is its user's.
+                made = self.data(name).stat().st_mtime_ns
+                self._records.put(name, VolumeRecord(name=name, created=made, filled=True))
 
     def data(self, name: str) -> Path:
         return self.folder / name / "_data"
