@@ -28,6 +28,7 @@ class Terminal:
 
     keeps_results = False
     input_line = 1
+    cell = ""
 
     @cached_property
     def client(self) -> Client:

@@ -1,4 +1,4 @@
-"""``builder``: the step cache; ``debug``: a look at where a build failed."""
+"""``builder``: the step cache; ``debug`` and ``shell-at``: a look into a build."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labdock.commands import units
 from labdock.commands.filters import filters
 from labdock.commands.results import Result, Text
 from labdock.commands.tree import command
-from labdock.errors import InvalidRequest, NotFound
+from labdock.errors import InvalidRequest, LabdockError, NotFound
 from labdock.schema.paths import locate
 
 if TYPE_CHECKING:
@@ -50,13 +50,23 @@ def _bytes(text: str) -> int:
 @click.pass_obj
 def debug(face: Face, /, image: str | None, command: tuple[str, ...]) -> Result | None:
     """Run a shell, or a command, in the state just before the step at which a build failed."""
-    from labdock.commands import run
-
     found = image or recall_failure()
     if not found:
         raise InvalidRequest(
             "no build of yours has failed at a RUN step", hint="--image says which image to look into instead"
         )
+    try:
+        return look_inside(face, found, command, "debug")
+    except NotFound as error:
+        if image is None:
+            error.hint = "what the failed build left has been collected meanwhile: build again, then debug"
+        raise
+
+
+def look_inside(face: Face, image: str, command: tuple[str, ...], name: str) -> Result | None:
+    """A shell in *image*, or *command*; in a cell its lines. *name*: the command that was typed."""
+    from labdock.commands import run
+
     flags = ["--rm", "--entrypoint", command[0] if command else "/bin/sh"]
     if face.keeps_results:
         flags += ["-i"] if face.read_input() else []
@@ -65,15 +75,36 @@ def debug(face: Face, /, image: str | None, command: tuple[str, ...]) -> Result 
     if face.keeps_results and not command and not face.read_input():
         raise InvalidRequest(
             "a cell has no keyboard to give a shell",
-            hint="%%container debug runs the lines below it in there; %container debug ls -l runs one command; "
-            "`labdock debug` in a terminal opens the shell",
+            hint=f"%%container {name} runs the lines below it in there; %container {name} ls -l runs one command; "
+            f"`labdock {name}` in a terminal opens the shell",
         )
+    return run(["run", *flags, image, *command[1:]], face)
+
+
+@command("shell-at", stops=True)
+@click.argument("step", type=int)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def shell_at(face: Face, /, step: int, command: tuple[str, ...]) -> Result | None:
+    """Run a shell, or a command, in the state just after a step (its number) of the last build."""
+    from labdock.commands.building import build_through
+    from labdock.commands.last_build import recall
+
+    last = recall()
+    if last is None:
+        raise InvalidRequest("no build of yours is known", hint="build something from a folder or a cell first")
+    found = next((each for each in last.steps if each.number == step), None)
+    if found is None:
+        steps = "; ".join(f"{each.number}: {units.elide(each.text, 40)}" for each in last.steps)
+        raise InvalidRequest(f"the last build had no step {step}", hint=f"its steps: {steps}")
+    before = {image.id for image in face.client.images.list(all=True)}
+    image = build_through(face, last, found.line)
     try:
-        return run(["run", *flags, found, *command[1:]], face)
-    except NotFound as error:
-        if image is None:
-            error.hint = "what the failed build left has been collected meanwhile: build again, then debug"
-        raise
+        return look_inside(face, image, command, f"shell-at {step}")
+    finally:
+        if image not in before:  # It was made for this look only.
+            with contextlib.suppress(LabdockError):
+                face.client.images.remove(image)
 
 
 def _memory() -> Path:

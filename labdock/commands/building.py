@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from labdock.client.builds import BuildError
-from labdock.commands import values
+from labdock.commands import growth, values
 from labdock.commands.build_inputs import Delivery, read_extras
 from labdock.commands.build_outputs import deliver, read_deliveries
 from labdock.commands.build_view import BuildView, CheckReport
 from labdock.commands.builders import remember_failure
 from labdock.commands.cards import ImageCard
-from labdock.commands.cell_context import takes_files
+from labdock.commands.cell_context import takes_files, through
 from labdock.commands.results import Result, Text
 from labdock.commands.tree import command
 from labdock.errors import DockerfileError, EngineUnreachable, InvalidRequest
@@ -26,6 +26,7 @@ from labdock.schema.build import BuildFailed
 if TYPE_CHECKING:
     from labdock.client.context import Context
     from labdock.commands.face import Face
+    from labdock.commands.last_build import LastBuild
     from labdock.schema.build import AnyBuildEvent
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -100,14 +101,39 @@ def build(face: Face, /, path: str, dockerfile: str | None, **options: Any) -> R
         made = context.from_folder(
             Path(path).expanduser(), dockerfile=given, text=text, force=bool(options["force_context"])
         )
-    return build_image(face, BuildView(title, _source(made)), iter(made), made.dockerfile, options)
+    return _build_known(face, BuildView(title, _source(made)), made, options)
+
+
+def _build_known(face: Face, view: BuildView, made: Context, options: dict[str, Any]) -> Result:
+    """A build whose Dockerfile is known here: its steps can be looked into afterwards."""
+    from labdock.commands.last_build import remember
+
+    try:
+        return build_image(face, view, iter(made), made.dockerfile, options)
+    finally:
+        remember(view, made.folder, options)
+
+
+def build_through(face: Face, last: LastBuild, line: int) -> str:
+    """The id of the image that *last* would be if it ended with the instruction in *line*; shows only failures."""
+    from labdock.client import context
+
+    text = through(last.source, line).encode()
+    made = context.from_text(text)
+    if last.folder is not None:
+        made = context.from_folder(Path(last.folder), text=text, force=True)
+    options = dict.fromkeys((parameter.name or "" for parameter in build.params), None)
+    options |= {name: () for name in ("tag", "output", "cache_to", "label")} | last.options
+    options |= {"quiet": True, "progress": "quiet", "force_context": True}
+    return str(build_image(face, BuildView("Building a part"), iter(made), made.dockerfile, options))
 
 
 @command("%%dockerfile")
+@click.option("--step", "growing", help="Go on with the build of this name: its cells so far, then this one")
 @click.option("--context", "folder", help="The folder that COPY and ADD take files from (default: the current one)")
 @build_options
 @click.pass_obj
-def build_cell(face: Face, /, folder: str | None, **options: Any) -> Result:
+def build_cell(face: Face, /, folder: str | None, growing: str | None, **options: Any) -> Result:
     """Build an image from the Dockerfile in the cell's body.
 
     The current folder is sent as the context only when the cell takes files from it (COPY, ADD), or with --context.
@@ -120,13 +146,23 @@ def build_cell(face: Face, /, folder: str | None, **options: Any) -> Result:
         raise InvalidRequest(
             "the cell has no Dockerfile in it", hint="write it below the %%dockerfile line: FROM busybox …"
         )
+    before = ""
+    if growing:
+        before = growth.before(growing, face.cell, source)
+        source = before + source
+        text = source.encode()
+        options["tag"] = options["tag"] or (growing,)
     if folder is None and not takes_files(source):
         made = context.from_text(text)
     else:
         root = Path(folder or ".").expanduser()
         made = context.from_folder(root, text=text, force=bool(options["force_context"]))
-    view = BuildView(f"Building {', '.join(options['tag']) or 'an image'}", source, first_line=face.input_line)
-    return build_image(face, view, iter(made), made.dockerfile, options)
+    first = face.input_line - before.count("\n")
+    view = BuildView(f"Building {', '.join(options['tag']) or 'an image'}", source, first_line=first)
+    built = _build_known(face, view, made, options)
+    if growing:
+        growth.keep(growing, face.cell, source[len(before) :])
+    return built
 
 
 def _is_archive(data: bytes) -> bool:

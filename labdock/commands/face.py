@@ -30,6 +30,8 @@ class Face(Protocol):
     keeps_results: bool
     #: The number, as the user counts, of the first line of what ``read_input`` gives.
     input_line: int
+    #: What tells the notebook's cell from the others; "" when there is none or it is not known.
+    cell: str
 
     @property
     def client(self) -> Client: ...

@@ -58,12 +58,13 @@ class ContainerTarget:
 def run(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> Result:
     """Create and run a new container from an image."""
     try:
-        return _run(face, image, command, options)
+        return run_image(face, image, command, options)
     except LabdockError as error:
-        raise _run_failure(error) from error
+        raise run_failure(error) from error
 
 
-def _run(face: Face, image: str, command: tuple[str, ...], options: dict[str, Any]) -> Result:
+def run_image(face: Face, image: str, command: tuple[str, ...], options: dict[str, Any]) -> Result:
+    """Create, start and (unless detached) follow a container; *options* are those of ``run``."""
     detach, attach = options["detach"], {name.lower() for name in options["attach"]}
     if detach and attach:
         raise InvalidRequest("conflicting options: cannot specify both --attach and --detach")
@@ -80,7 +81,8 @@ def _run(face: Face, image: str, command: tuple[str, ...], options: dict[str, An
     return _foreground(face, created.id, options, stdin=stdin, only=attach - {"stdin"})
 
 
-def _run_failure(error: LabdockError) -> LabdockError:
+def run_failure(error: LabdockError) -> LabdockError:
+    """*error* with docker's exit code for it: 125, 126, 127."""
     if hasattr(error, "exit_code"):
         return error
     words = error.message.lower()

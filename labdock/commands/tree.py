@@ -205,6 +205,7 @@ ROOT = {
     "rmi": IMAGE["rm"],
     "save": IMAGE["save"],
     "search": ("registries:search", "Search a registry for images"),
+    "shell-at": ("builders:shell_at", "Look around in the state after a step of the last build"),
     "system": ("tree:system", "Manage the whole"),
     "tag": IMAGE["tag"],
     "version": ("system:version", "Show the versions of client and engine"),

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, views
+from labdock.engine import creation, linking, views
 from labdock.engine import filters as filtering
 from labdock.engine.attachments import Session
 from labdock.engine.ledger import Ledger
@@ -33,7 +33,7 @@ from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
 from labdock.schema.container import CreateRequest, RestartPolicy
 from labdock.schema.ids import new_id
-from labdock.store.intents import Intents
+from labdock.store.intents import Intent, Intents
 from labdock.store.metadata import Database
 from labdock.store.snapshots import Snapshotter
 
@@ -76,6 +76,7 @@ class Rooms:
     find_image: Callable[[str], Awaitable[Image | None]]
     folder: Path
     controllers: tuple[str, ...]
+    settle_network: Callable[[Intent], Awaitable[None]]
 
 
 class Containers:
@@ -110,6 +111,8 @@ class Containers:
             image=image.config,
         )
         creation.bindings_of(record)
+        endpoints = (sent.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+        record, warnings = rooms.stage.places.plan(record, endpoints)
         rooms.stage.check(record)
         parent = rooms.images.unpack(image)
         intent = rooms.intents.begin("container.create", container)
@@ -126,16 +129,19 @@ class Containers:
             self._ledger.put(record)
             intent.done()
         self._supervisor.emit(record, "create")
-        return Created(container, creation.warn(record.host, controllers=rooms.controllers))
+        return Created(container, (*creation.warn(record.host, controllers=rooms.controllers), *warnings))
 
     def _discard(self, container: str) -> None:
         with contextlib.suppress(NotFound):
             self._rooms.snapshotter.remove(container)
 
     async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
-        """Remove a container that does not run, or with *force* kill it first. *link*: not supported."""
+        """Remove a container that does not run, or with *force* kill it first. *link*: only a link, "NAME/ALIAS"."""
         if link:
-            raise Unsupported("links are not supported yet", hint="use a user-defined network")
+            name, _, alias = ref.removeprefix("/").rpartition("/")
+            record = self._ledger.get(name)
+            self._ledger.put(msgspec.structs.replace(record, links=linking.unlink(record, alias)))
+            return
         record = self._ledger.get(ref)
         if record.state.status in ALIVE:
             if not force:
@@ -291,6 +297,7 @@ class Containers:
             raise InvalidRequest("Renaming a container with the same name as its current name")
         self._ledger.check_free(name)
         self._ledger.put(msgspec.structs.replace(record, name=name))
+        self._rooms.stage.places.rename(record, name)
         self._supervisor.emit(self._ledger.get(record.id), "rename", oldName=f"/{record.name}")
 
     async def update(self, ref: str, sent: Wire) -> builtins.list[str]:
@@ -338,6 +345,8 @@ class Containers:
             driver=rooms.snapshotter.name,
             execs=rooms.stage.execs_of(record.id) or None,
         )
+        if record.links:
+            shown["HostConfig"]["Links"] = linking.shown(record, self._ledger)
         if size:
             shown |= self._sizes(record)
         return shown
@@ -362,6 +371,9 @@ class Containers:
             records = records[:limit]
         volumes, now = str(self._rooms.volumes.folder), time.time_ns()
         shown = [views.summarise(record, volumes=volumes, now=now) for record in records]
+        linked = linking.names_of(self._ledger)
+        for entry in shown:
+            entry["Names"] = [*linked.get(entry["Id"], ()), *entry["Names"]]
         if size:
             for entry, record in zip(shown, records, strict=True):
                 entry |= self._sizes(record)

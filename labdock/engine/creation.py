@@ -51,7 +51,6 @@ def build_record(
         raise InvalidRequest("no command specified", hint="the image names no CMD: give a command after its name")
     check_host(host)
     network = network_of(host, request)
-    endpoint = ((request.networking_config and request.networking_config.endpoints_config) or {}).get(network)
     return ContainerRecord(
         id=container,
         name=name,
@@ -67,7 +66,6 @@ def build_record(
         cwd=posixpath.normpath(config.working_dir or "/"),
         mounts=plan_mounts(host, config),
         network=network,
-        aliases=tuple((endpoint and endpoint.aliases) or ()),
     )
 
 

@@ -55,7 +55,9 @@ def passes(record: ContainerRecord, filters: Filters) -> bool:
         "status": lambda v: record.state.status == v,
         "exited": lambda v: record.state.status == Status.EXITED and record.state.exit_code == int(v),
         "network": lambda v: (
-            record.network == v or any(v == e.network or e.network_id.startswith(v) for e in record.endpoints)
+            record.network == v
+            or any(v == one.network or one.network_id.startswith(v) for one in record.attachments)
+            or any(v == one.network or one.network_id.startswith(v) for one in record.endpoints)
         ),
         "volume": lambda v: any(v in (m.volume, m.target, m.source) for m in record.mounts),
         "publish": lambda v: any(p.split("/")[0] == v.split("/")[0] for p in record.ports),

@@ -81,6 +81,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     transfers = Transfers(images, events, registries, offline, busybox, scratch)
     fetches = Fetches(outside.dial)
     image_service = ImageService(images, ledger, events, bootstrap, transfers, fetches, paths.data / "scratch")
+    service = NetworkService(networks, stage.places, ledger, supervisor, database, intents, events)
     rooms = Rooms(
         database=database,
         intents=intents,
@@ -94,10 +95,12 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         volumes=volumes,
         folder=paths.data / "containers",
         controllers=plan.controllers,
+        settle_network=service.settle,
     )
     containers = Containers(rooms)
     execs = Execs(ledger, driver, stage, supervisor)
     supervisor.watchers.append(Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, SystemClock()))
+    service.watch()
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)
@@ -126,7 +129,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         images=image_service,
         registries=registries,
         builds=builds,
-        networks=NetworkService(networks, ledger),
+        networks=service,
         volumes=volumes,
         system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter, builds.cache.list),
         events=events,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from labdock.engine.lifecycle import Status
-from labdock.schema.container import ContainerConfig, HostConfig, PortBinding
+from labdock.schema.container import ContainerConfig, EndpointConfig, HostConfig, PortBinding
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,6 +37,20 @@ class EndpointRecord(_Record, frozen=True, kw_only=True):
     prefix: int
     gateway: str
     mac: str
+    interface: str = ""
+    ip6: str = ""
+    prefix6: int = 0
+    gateway6: str = ""
+    dns_names: tuple[str, ...] = ()
+
+
+class Attachment(_Record, frozen=True, kw_only=True):
+    """A network that a container is to be in whenever it runs. ``sent``: its settings as a client sent them."""
+
+    network: str
+    network_id: str = ""
+    config: EndpointConfig = EndpointConfig()
+    sent: dict[str, Any] | None = None
 
 
 class HealthResult(_Record, frozen=True, kw_only=True):
@@ -72,7 +86,11 @@ class State(_Record, frozen=True, kw_only=True):
 
 
 class ContainerRecord(_Record, frozen=True, kw_only=True):
-    """A container. ``sent``/``host_sent`` are what the client sent, and what inspect gives back."""
+    """A container. ``sent``/``host_sent`` are what the client sent, and what inspect gives back.
+
+    ``network`` is its network mode, ``attachments`` the networks it is to be in, ``endpoints`` its places while it
+    runs, ``links`` the (container id, alias) of its legacy links.
+    """
 
     id: str
     name: str
@@ -88,7 +106,8 @@ class ContainerRecord(_Record, frozen=True, kw_only=True):
     cwd: str = "/"
     mounts: tuple[MountPoint, ...] = ()
     network: str = "bridge"
-    aliases: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     endpoints: tuple[EndpointRecord, ...] = ()
     ports: dict[str, tuple[PortBinding, ...]] = {}
     state: State = State()

@@ -148,6 +148,8 @@ async def _settle(rooms: Rooms, containers: Containers, intent: Intent, done: Re
         record = rooms.ledger.get(intent.subject) if rooms.ledger.has_id(intent.subject) else None
         volumes = bool(intent.detail.get("volumes"))
         await containers.finish_removal(record, intent.subject, volumes, intent.done)
+    elif intent.action.startswith("network."):
+        await rooms.settle_network(intent)
 
 
 async def _sweep(rooms: Rooms) -> None:

@@ -16,23 +16,23 @@ from typing import Any
 
 import msgspec
 
-from labdock.engine import creation
+from labdock.engine import creation, linking
 from labdock.engine.ledger import Ledger
 from labdock.engine.mounts import DOCKER_SOCKETS
+from labdock.engine.placing import Places, Ports, keep
 from labdock.engine.processes import list_processes
-from labdock.engine.records import ContainerRecord, EndpointRecord, MountPoint
+from labdock.engine.records import ContainerRecord, MountPoint
 from labdock.engine.volumes import Volumes
 from labdock.errors import InvalidRequest
 from labdock.network import Endpoint, names
 from labdock.network.networks import Networks
 from labdock.runtime import Bundle, users
 from labdock.runtime.spec import Rlimit, SpecMount, SpecRequest, build_spec
-from labdock.schema.container import HostConfig, PortBinding
+from labdock.schema.container import HostConfig
 from labdock.schema.paths import Paths
 from labdock.store.snapshots import Snapshotter, mounting
 
 Wire = dict[str, Any]
-Ports = dict[str, tuple[PortBinding, ...]]
 
 
 #: IpcMode words that mean a namespace of the container's own.
@@ -67,6 +67,7 @@ class Stage:
         self._networks = networks
         self._volumes = volumes
         self._ledger = ledger
+        self.places = Places(networks, ledger)
         self.execs_of: Callable[[str], list[str]] = lambda container: []
         for folder in (self.box / "c", self.box / "rootfs", self.box / "netns", self._containers):
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,17 +89,13 @@ class Stage:
     # -- checks before anything is made -------------------------------------------------------------
 
     def check(self, record: ContainerRecord) -> None:
-        """Refuse a bind source that must exist and does not, and a network that is not there."""
+        """Refuse a bind source that must exist and does not."""
         for mount in record.mounts:
             if mount.type == "bind" and mount.mode == "must-exist" and not os.path.lexists(mount.source):
                 raise InvalidRequest(
                     f'invalid mount config for type "bind": bind source path does not exist: {mount.source}',
                     hint="-v makes a missing folder, --mount does not",
                 )
-        if record.network.startswith("container:"):
-            self._ledger.get(record.network.partition(":")[2])
-        else:
-            self._networks.inspect(record.network)
 
     # -- set up -------------------------------------------------------------------------------------
 
@@ -146,32 +143,20 @@ class Stage:
 
     async def _set_up_network(self, record: ContainerRecord) -> tuple[str | None, tuple[Endpoint, ...], Ports]:
         """The netns path (None: a fresh empty one is not needed, "host": the sandbox's), addresses, ports."""
-        if record.network == "host":
-            return "host", (), {}
-        if record.network.startswith("container:"):
-            other = self._ledger.get(record.network.partition(":")[2])
-            return self._networks.path(other.id), (), {}
-        netns = await self._networks.create_sandbox(record.id)
-        if record.network == "none":
-            return netns, (), {}
-        endpoint = await self._networks.connect(record.id, record.network, mac=record.config.mac_address or None)
-        ports = await self._networks.publish(
-            record.id,
-            endpoint,
-            creation.bindings_of(record),
-            exposed=tuple(record.config.exposed_ports or ()),
-            publish_all=bool(record.host.publish_all_ports),
-            name=record.name,
-        )
-        return netns, (endpoint,), {port: tuple(bindings) for port, bindings in ports.items()}
+        return await self.places.set_up(record)
 
     def _write_files(self, record: ContainerRecord, endpoints: tuple[Endpoint, ...]) -> dict[str, str]:
         """/etc/hosts, hostname and resolv.conf, on disk in the container's folder: target → source."""
+        owner = self.places.owner_of(record)
+        if owner is not record:
+            # With the namespace of another container come its names.
+            folder = self._containers / owner.id
+            return {f"/etc/{name}": str(folder / name) for name in ("hostname", "hosts", "resolv.conf")}
         folder = self._containers / record.id
         folder.mkdir(exist_ok=True)
         host = record.host
         hostname = record.config.hostname or record.id[:12]
-        addresses = tuple(endpoint.ip for endpoint in endpoints)
+        addresses = tuple(ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6))
         gateway = endpoints[0].gateway if endpoints else ""
         contents = {
             "hostname": f"{hostname}\n",
@@ -179,7 +164,7 @@ class Stage:
                 hostname,
                 addresses,
                 domainname=record.config.domainname or "",
-                extra=host.extra_hosts or (),
+                extra=(*(host.extra_hosts or ()), *linking.hosts(record, self._ledger)),
                 gateway=gateway,
             ),
             "resolv.conf": names.resolv_conf(
@@ -208,13 +193,13 @@ class Stage:
         return SpecRequest(
             rootfs=str(rootfs),
             args=record.args,
-            env=creation.process_env(record, user.home),
+            env=(*linking.variables(record, self._ledger), *creation.process_env(record, user.home)),
             cwd=record.cwd,
             uid=user.uid,
             gid=user.gid,
             groups=user.groups,
             tty=record.tty,
-            hostname=config.hostname or record.id[:12],
+            hostname=config.hostname or self.places.owner_of(record).config.hostname or self._short(record),
             domainname=config.domainname or "",
             readonly_rootfs=bool(host.readonly_rootfs),
             privileged=bool(host.privileged),
@@ -243,6 +228,9 @@ class Stage:
             single_id=machine.single_id,
         )
 
+    def _short(self, record: ContainerRecord) -> str:
+        return self.places.owner_of(record).id[:12]
+
     def _spec_mount(self, mount: MountPoint) -> SpecMount:
         source = str(self._volumes.data(mount.volume)) if mount.type == "volume" else self._bind_source(mount)
         access = "ro" if mount.read_only else "rw"
@@ -267,22 +255,11 @@ class Stage:
     @staticmethod
     def note(record: ContainerRecord, endpoints: tuple[Endpoint, ...], ports: Ports) -> ContainerRecord:
         """*record* with the addresses and ports it holds now."""
-        held = tuple(
-            EndpointRecord(
-                network=e.network,
-                network_id=e.network_id,
-                endpoint_id=e.endpoint_id,
-                ip=e.ip,
-                prefix=e.prefix,
-                gateway=e.gateway,
-                mac=e.mac,
-            )
-            for e in endpoints
-        )
-        return msgspec.structs.replace(record, endpoints=held, ports=ports)
+        return msgspec.structs.replace(record, endpoints=tuple(map(keep, endpoints)), ports=ports)
 
     def netns_of(self, record: ContainerRecord) -> str:
-        return self._networks.path(record.id) if record.endpoints or record.network == "none" else ""
+        has_own = record.endpoints and record.network != "host"
+        return self._networks.path(record.id) if has_own else ""
 
     def resolve_user(self, record: ContainerRecord, text: str) -> users.User:
         """Who *text* is in the running container. Raises InvalidRequest in Docker's words."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from labdock.engine.lifecycle import Status
+from labdock.engine.network_views import show_endpoints, show_network_settings
 from labdock.engine.records import ContainerRecord, HealthState, MountPoint, State
 from labdock.schema.container import ContainerConfig
 
@@ -124,58 +125,6 @@ def show_ports(record: ContainerRecord) -> Wire:
     return shown
 
 
-def show_endpoints(record: ContainerRecord) -> Wire:
-    """NetworkSettings.Networks."""
-    known = {endpoint.network: endpoint for endpoint in record.endpoints}
-    if record.network.startswith("container:"):
-        return {}
-    shown: Wire = {}
-    for name in {record.network: None, **known}:
-        endpoint = known.get(name)
-        shown[name] = {
-            "IPAMConfig": None,
-            "Links": None,
-            "Aliases": list(record.aliases) or None,
-            "MacAddress": endpoint.mac if endpoint else "",
-            "DriverOpts": None,
-            "NetworkID": endpoint.network_id if endpoint else "",
-            "EndpointID": endpoint.endpoint_id if endpoint else "",
-            "Gateway": endpoint.gateway if endpoint else "",
-            "IPAddress": endpoint.ip if endpoint else "",
-            "IPPrefixLen": endpoint.prefix if endpoint else 0,
-            "IPv6Gateway": "",
-            "GlobalIPv6Address": "",
-            "GlobalIPv6PrefixLen": 0,
-            "DNSNames": None,
-        }
-    return shown
-
-
-def show_network_settings(record: ContainerRecord, netns: str) -> Wire:
-    networks = show_endpoints(record)
-    bridge = networks.get("bridge") or {}
-    return {
-        "Bridge": "",
-        "SandboxID": record.id if netns else "",
-        "SandboxKey": netns,
-        "HairpinMode": False,
-        "Ports": show_ports(record),
-        "EndpointID": bridge.get("EndpointID", ""),
-        "Gateway": bridge.get("Gateway", ""),
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": bridge.get("IPAddress", ""),
-        "IPPrefixLen": bridge.get("IPPrefixLen", 0),
-        "IPv6Gateway": "",
-        "LinkLocalIPv6Address": "",
-        "LinkLocalIPv6PrefixLen": 0,
-        "MacAddress": bridge.get("MacAddress", ""),
-        "SecondaryIPAddresses": None,
-        "SecondaryIPv6Addresses": None,
-        "Networks": networks,
-    }
-
-
 def show_container(
     record: ContainerRecord, *, data: str, volumes: str, netns: str, driver: str, execs: list[str] | None
 ) -> Wire:
@@ -206,7 +155,7 @@ def show_container(
         "GraphDriver": {"Name": driver, "Data": None},
         "Mounts": [show_mount(mount, volumes) for mount in record.mounts],
         "Config": config,
-        "NetworkSettings": show_network_settings(record, netns),
+        "NetworkSettings": show_network_settings(record, netns, show_ports(record)),
     }
 
 

@@ -15,12 +15,12 @@ INSTRUCTIONS = tuple(
     "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL "
     "ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR".split()
 )
-_LINE = re.compile(r"^\s*(?:[\w., ]+=\s*)?%(%?)(container|dockerfile|explain)\b(.*)$", re.DOTALL)
+_LINE = re.compile(r"^\s*(?:[\w., ]+=\s*)?%(%?)(container|dockerfile|explain|in)\b(.*)$", re.DOTALL)
 #: Commands whose arguments are containers, and those whose arguments are images.
 OF_CONTAINERS = frozenset(
     "attach exec explain inspect kill logs pause port rename restart rm start stop top unpause wait".split()
 )
-OF_IMAGES = frozenset("create history inspect push rmi run save tag".split())
+OF_IMAGES = frozenset("create history in inspect push rmi run save tag".split())
 #: Names are asked of the engine at most this often (seconds), so that typing stays quick.
 FRESH = 2.0
 
@@ -83,7 +83,10 @@ class Completion:
 
         incomplete = "" if text[-1:].isspace() else text.rsplit(None, 1)[-1]
         words = shlex.split(text[: len(text) - len(incomplete)])
-        command: click.Command = {"container": root, "dockerfile": build_cell, "explain": explain}[magic]
+        from labdock.notebook.inside import run_inside
+
+        known = {"container": root, "dockerfile": build_cell, "explain": explain, "in": run_inside}
+        command: click.Command = known[magic]
         context = click.Context(command)
         path: list[str] = [] if magic == "container" else [magic]
         while isinstance(command, click.Group) and words:

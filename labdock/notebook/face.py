@@ -82,12 +82,14 @@ class NotebookFace:
         body: str | None = None,
         *,
         input_line: int = 2,
+        cell: str = "",
         client: Client | None = None,
         live: Callable[[Picture], LiveOutput] = LiveOutput,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._body = (body or "").encode()
         self.input_line = input_line
+        self.cell = cell
         self._client = client
         self._live = live
         self._clock = clock

@@ -1,4 +1,4 @@
-"""The magics: ``%container``, ``%%container``, ``%%dockerfile``, ``%explain``."""
+"""The magics: ``%container``, ``%%container``, ``%%dockerfile``, ``%explain``, ``%%in``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from labdock.errors import LabdockError
 from labdock.notebook.face import NotebookFace
 from labdock.notebook.variables import split
 
-NAMES = (("container", "line_cell"), ("dockerfile", "cell"), ("explain", "line"))
+NAMES = (("container", "line_cell"), ("dockerfile", "cell"), ("explain", "line"), ("in", "cell"))
 #: Commands whose input a cell's body is.
 TAKES_BODY = ("run", "exec")
 
@@ -41,26 +41,45 @@ class Magics:
             """Draw what the engine did to make a container: %explain NAME (%explain --help)."""
             return self.explain(line)
 
-        for (name, kind), function in zip(NAMES, (container, dockerfile, explain), strict=True):
+        @no_var_expand
+        def inside(line: str, cell: str = "") -> object:
+            """Run the cell's Python in an image: %%in IMAGE [--in a,b] [--out c] (%%in --help)."""
+            return self.inside(line, cell)
+
+        for (name, kind), function in zip(NAMES, (container, dockerfile, explain, inside), strict=True):
             self._shell.register_magic_function(function, magic_kind=kind, magic_name=name)
         Completion(self._shell).register()
 
     def container(self, line: str, cell: str | None = None) -> object:
         from labdock.commands.tree import root
 
-        face = self._face(cell, input_line=self._body_line())
+        face = self._face(cell, input_line=self._body_line(), cell=self._cell())
         return self._run(line, face, "%container", root, body=cell is not None)
 
     def dockerfile(self, line: str, cell: str) -> object:
         from labdock.commands.building import build_cell
 
-        face = self._face(cell, input_line=self._body_line())
+        face = self._face(cell, input_line=self._body_line(), cell=self._cell())
         return self._run(line, face, "%%dockerfile", build_cell, body=False)
 
     def explain(self, line: str) -> object:
         from labdock.commands.explanation import explain
 
         return self._run(line, self._face(), "%explain", explain, body=False)
+
+    def inside(self, line: str, cell: str) -> object:
+        from labdock.notebook.inside import InsideFace, run_inside
+
+        face = self._face(cell, input_line=self._body_line())
+        made = InsideFace(cell, space=self._shell.user_ns, input_line=face.input_line, client=face.client)
+        return self._run(line, made, "%%in", run_inside, body=False)
+
+    def _cell(self) -> str:
+        """What tells this cell from the others, "" where the front end does not say."""
+        try:
+            return str(self._shell.get_parent()["metadata"].get("cellId") or "")
+        except (AttributeError, KeyError, TypeError):
+            return ""
 
     def _run(self, line: str, face: NotebookFace, program: str, command: Any, *, body: bool) -> object:
         from IPython.core.error import UsageError

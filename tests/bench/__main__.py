@@ -99,10 +99,15 @@ def _measure_builds(engines: list[Engine], options: argparse.Namespace, place: P
             report.Row(
                 "build, COPY of 8,000 files + 384 MiB",
                 0.4,
-                builds.measure_copy(builders, home, rounds=options.build_rounds),
+                builds.measure_copy(builders, home, rounds=options.build_rounds, pause=options.pause),
                 peers,
             ),
-            report.Row("build, one of 10,000 files changed", 0.5, builds.measure_change(builders, home, **few), peers),
+            report.Row(
+                "build, one of 10,000 files changed",
+                0.5,
+                builds.measure_change(builders, home, **few, pause=options.pause),
+                peers,
+            ),
         ]
 
 
@@ -141,6 +146,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--build-rounds", type=int, default=3, help="rounds of builds that are not cached")
+    parser.add_argument(
+        "--pause", type=float, default=0.0, help="seconds of quiet before builds of many files (65: ext4)"
+    )
     parser.add_argument("--settle", type=float, default=3.0, help="seconds of quiet before memory is read")
     parser.add_argument("--limit", type=int, default=900, help="seconds after which everything is ended")
     parser.add_argument("--json", type=Path, help="write all figures there")

@@ -6,8 +6,9 @@ import asyncio
 import signal
 from pathlib import Path
 
+from labdock.engine.placing import Ports
 from labdock.engine.records import ContainerRecord
-from labdock.engine.stage import Ports, Stage
+from labdock.engine.stage import Stage
 from labdock.errors import Conflict
 from labdock.network import Endpoint
 from labdock.runtime import Attachment, Bundle, ExecProcess, ExecRequest, Exit, Monitored, Stream

@@ -46,6 +46,7 @@ def containers_of(bench: Bench, folder: Path) -> tuple[Containers, Removed]:
         find_image=unused,
         folder=folder,
         controllers=(),
+        settle_network=unused,
     )
     return Containers(rooms), removed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labdock.engine import names, views
+from labdock.engine import names, network_views, views
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord, EndpointRecord, State
 from labdock.errors import InvalidRequest
@@ -61,7 +61,7 @@ def test_inspect_has_the_network_address_at_the_top_and_under_its_network() -> N
     endpoint = EndpointRecord(
         network="bridge", network_id="n1", endpoint_id="e1", ip="172.17.0.2", prefix=16, gateway="172.17.0.1", mac="02:"
     )
-    shown = views.show_network_settings(record(endpoints=(endpoint,)), "/netns")
+    shown = network_views.show_network_settings(record(endpoints=(endpoint,)), "/netns", {})
     assert shown["IPAddress"] == shown["Networks"]["bridge"]["IPAddress"] == "172.17.0.2"
 
 

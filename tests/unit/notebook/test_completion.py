@@ -29,6 +29,8 @@ def offered(line: str, first: str = "", *, in_body: bool = False) -> list[str] |
         ("%container stop w", ["web"]),
         ("%container stop ", ["web", "db"]),
         ("%explain d", ["db"]),
+        ("%%in bus", ["busybox:latest"]),
+        ("%%in --pick", ["--pickle"]),
         ("%container explain ", ["web", "db"]),
         ("%container run bus", ["busybox:latest"]),
         ("%container rmi ", ["busybox:latest", "app:1"]),
