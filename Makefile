@@ -1,7 +1,7 @@
 # labdock: everything a contributor does. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo setup-bench demo test lab bench check picture clean
+.PHONY: help setup setup-demo setup-bench demo test browser lab bench check notebooks picture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ demo: setup-demo ## run notebooks/quickstart.ipynb on a real engine, leave it as
 test: setup ## every test; ARGS="tests/unit -k name" for some
 	@scripts/test.sh $(ARGS)
 
+browser: setup ## what results look like and do in a real browser (needs chromium)
+	@scripts/user.sh .venv/bin/python -m pytest -q -m browser tests/browser
+
 lab: setup-demo ## JupyterLab on the notebooks
 	@.venv/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
@@ -32,6 +35,9 @@ bench: setup-bench ## labdock beside rootless podman and docker; figures in buil
 
 check: setup-demo ## ruff, mypy and the table of rooms
 	@scripts/check.sh
+
+notebooks: setup ## run the notebooks again and store them with their outputs (then look at them)
+	@scripts/notebooks.sh $(ARGS)
 
 picture: ## docs/quickstart.png from the demo's page, by headless chromium
 	@scripts/picture.sh

@@ -13,14 +13,14 @@ Importing this package is cheap: it loads none of its rooms. See ARCHITECTURE.md
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labdock.client import Client
     from labdock.client.aio import AsyncClient
 
 __version__ = "0.1.0"
-__all__ = ["aconnect", "connect", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["aconnect", "connect", "dashboard", "load_ipython_extension", "unload_ipython_extension"]
 
 
 def connect(environment: Mapping[str, str] | None = None, *, start: bool = True) -> Client:
@@ -41,8 +41,15 @@ def aconnect(environment: Mapping[str, str] | None = None, *, start: bool = True
     return client.aconnect(environment, start=start)
 
 
+def dashboard(environment: Mapping[str, str] | None = None) -> Any:
+    """A widget with this engine's containers: buttons, logs, charts. Raises Unsupported without ipywidgets."""
+    from labdock import notebook
+
+    return notebook.dashboard(environment)
+
+
 def load_ipython_extension(shell: object) -> None:
-    """``%load_ext labdock``: the magics ``%container``, ``%%container`` and ``%%dockerfile``."""
+    """``%load_ext labdock``: the magics ``%container``, ``%explain``, ``%%dockerfile``, ``%%in``."""
     from labdock import notebook
 
     notebook.load_ipython_extension(shell)

@@ -27,6 +27,8 @@ ITEMS = {"Attached": "tuple[Stream, bytes]", "Output": "tuple[Stream, bytes]"}
 HEAD = """# Written by scripts/async_stub.py from the blocking client's signatures: change those, then run it again.
 # ruff: noqa
 # mypy: disable-error-code="valid-type"
+
+import builtins
 """
 
 
@@ -85,6 +87,8 @@ def generate() -> str:
     classes: list[tuple[str, list[str]]] = []
     for module, wanted in CLASSES.items():
         tree = ast.parse((CLIENT / f"{module}.py").read_text())
+        plain = [node for node in tree.body if isinstance(node, ast.Import)]
+        lines.update(f"import {name.name}" for node in plain for name in node.names)
         for each in imports(tree):
             if each.module == "__future__":
                 continue

@@ -36,6 +36,6 @@ elif [ "$1" = --smoke ]; then
     exit $status
 fi
 # shellcheck disable=SC2016  # HOME is the fresh one
-"${bounded[@]}" scripts/user.sh sh -c 'exec .venv/bin/python -m pytest -q -m "not root" --basetemp="$HOME/t" "$@"' pytest "$@" ||
+"${bounded[@]}" scripts/user.sh sh -c 'exec .venv/bin/python -m pytest -q -m "not root and not browser" --basetemp="$HOME/t" "$@"' pytest "$@" ||
     status=$?
 exit $status

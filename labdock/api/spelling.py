@@ -1,6 +1,6 @@
-"""Field names as Go's decoder takes them: in any case of letters. Pure.
+"""Objects as Go's decoder takes them: names in any case of letters, null for a field that is left out. Pure.
 
-# quirk: docker-py sends ``detachKeys`` where the schema says ``DetachKeys``; Docker's server takes both.
+# quirk: docker-py sends ``detachKeys`` where the schema says ``DetachKeys``, and ``"Interval": null`` in healthchecks.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ _Respell = Callable[[Any], Any]
 
 
 def respell(sent: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """*sent* with the names that *kind* and the structs in it know in their own spelling; others stay."""
+    """*sent* with the names that *kind* and the structs in it know in their own spelling, and without nulls where they
+    know none; other names stay."""
     found: dict[str, Any] = _respell_object(sent, kind)
     return found
 
 
 @cache
-def _names(kind: type[msgspec.Struct]) -> dict[str, tuple[str, _Respell | None]]:
-    """Lower-case name → (the name, what respells its value)."""
+def _names(kind: type[msgspec.Struct]) -> dict[str, tuple[str, _Respell | None, bool]]:
+    """Lower-case name → (the name, what respells its value, whether it may be null)."""
     return {
-        field.encode_name.lower(): (field.encode_name, _inner(field.type)) for field in msgspec.structs.fields(kind)
+        field.encode_name.lower(): (field.encode_name, _inner(field.type), NoneType in get_args(field.type))
+        for field in msgspec.structs.fields(kind)
     }
 
 
@@ -50,8 +52,8 @@ def _respell_object(sent: dict[str, Any], kind: type[msgspec.Struct]) -> dict[st
     known = _names(kind)
     found: dict[str, Any] = {}
     for key, value in sent.items():
-        name, inner = known.get(key.lower(), (key, None))
-        if name != key and name in sent:
+        name, inner, may_be_null = known.get(key.lower(), (key, None, True))
+        if (name != key and name in sent) or (value is None and not may_be_null):
             continue  # said twice: the exact spelling wins
         found[name] = inner(value) if inner is not None else value
     return found

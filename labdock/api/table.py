@@ -8,7 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labdock.api.call import Handler, Version
-from labdock.api.handlers import builds, containers, images, networks, registries, registry, streams, system, volumes
+from labdock.api.handlers import (
+    builds,
+    containers,
+    contract,
+    files,
+    images,
+    networks,
+    refusals,
+    registries,
+    registry,
+    streams,
+    system,
+    volumes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,13 @@ _SERVED = (
     Row("GET", "/containers/{id}/json", containers.inspect),
     Row("GET", "/containers/{id}/top", containers.top),
     Row("GET", "/containers/{id}/logs", streams.logs),
-    Row("GET", "/containers/{id}/changes", containers.changes),
+    Row("GET", "/containers/{id}/changes", files.changes),
+    Row("HEAD", "/containers/{id}/archive", files.stat),
+    Row("GET", "/containers/{id}/archive", files.archive),
+    Row("PUT", "/containers/{id}/archive", files.extract),
+    Row("GET", "/containers/{id}/export", files.export),
+    Row("POST", "/commit", files.commit),
+    Row("GET", "/containers/{id}/stats", streams.stats),
     Row("POST", "/containers/{id}/start", containers.start),
     Row("POST", "/containers/{id}/stop", containers.stop),
     Row("POST", "/containers/{id}/restart", containers.restart),
@@ -81,11 +100,11 @@ _SERVED = (
     Row("POST", "/volumes/prune", volumes.prune, (1, 25)),
     Row("GET", "/volumes/{name}", volumes.inspect),
     Row("DELETE", "/volumes/{name}", volumes.remove),
-    Row("GET", "/plugins", system.list_plugins, (1, 25)),
-    Row("GET", "/plugins/{name...}/json", system.inspect_plugin, (1, 25)),
+    Row("GET", "/plugins", refusals.list_plugins, (1, 25)),
 )
 
 _EXTRAS = (
+    Row("GET", "/labdock/api", contract.show),
     Row("POST", "/labdock/build", builds.build_parts),
     Row("GET", "/labdock/build/exports/{token}", builds.export),
     Row("GET", "/labdock/containers/{id}/explain", system.explain),
@@ -96,30 +115,27 @@ _EXTRAS = (
     Row("GET", "/labdock/registry", registry.status),
     Row("POST", "/labdock/registry", registry.serve),
     Row("DELETE", "/labdock/registry", registry.stop),
+    Row("GET", "/labdock/volumes/{name}/tar", volumes.export),
+    Row("PUT", "/labdock/volumes/{name}/tar", volumes.take),
 )
 
 _UNSERVED = (
-    "POST /commit",
-    "POST /session",
-    "POST /grpc",
     "POST /build/cancel",
-    "GET /containers/{id}/export",
-    "GET /containers/{id}/stats",
     "GET /containers/{id}/attach/ws",
-    "GET /containers/{id}/archive",
-    "HEAD /containers/{id}/archive",
-    "PUT /containers/{id}/archive",
-    "PUT /volumes/{name}",
-    "GET /plugins/privileges",
-    "POST /plugins/pull",
-    "POST /plugins/create",
-    "DELETE /plugins/{name...}",
-    "POST /plugins/{name...}/enable",
-    "POST /plugins/{name...}/disable",
-    "POST /plugins/{name...}/upgrade",
-    "POST /plugins/{name...}/push",
-    "POST /plugins/{name...}/set",
 )
+
+#: Managed plugins: there are none, and none can be installed.
+_PLUGINS = (
+    *(Row(method, "/plugins/{name...}" + end, refusals.no_such_plugin, (1, 25)) for method, end in (
+        ("GET", "/json"), ("DELETE", ""), ("POST", "/enable"), ("POST", "/disable"), ("POST", "/upgrade"),
+        ("POST", "/push"), ("POST", "/set"),
+    )),
+    *(Row(method, path, refusals.plugins, (1, 25)) for method, path in (
+        ("GET", "/plugins/privileges"), ("POST", "/plugins/pull"), ("POST", "/plugins/create"),
+    )),
+)  # fmt: skip
+
+_BUILDKIT = (Row("POST", "/session", refusals.buildkit), Row("POST", "/grpc", refusals.buildkit))
 
 #: An engine without a swarm answers these by 503, and clients count on that (`POST /swarm/leave` in clean-ups).
 _SWARM = (
@@ -153,6 +169,8 @@ _SWARM = (
     "GET /configs/{id}",
     "DELETE /configs/{id}",
     "POST /configs/{id}/update",
+    # Only a swarm's cluster volumes can be updated.
+    "PUT /volumes/{name}",
 )
 
 
@@ -164,4 +182,11 @@ def _rows(lines: tuple[str, ...], handler: Handler | None) -> tuple[Row, ...]:
     return tuple(found)
 
 
-ROWS: tuple[Row, ...] = (*_SERVED, *_EXTRAS, *_rows(_UNSERVED, None), *_rows(_SWARM, system.swarm))
+ROWS: tuple[Row, ...] = (
+    *_SERVED,
+    *_EXTRAS,
+    *_PLUGINS,
+    *_BUILDKIT,
+    *_rows(_UNSERVED, None),
+    *_rows(_SWARM, refusals.swarm),
+)

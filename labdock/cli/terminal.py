@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from labdock.client.streams import Attached
     from labdock.commands.build_view import BuildView
     from labdock.commands.face import Target
+    from labdock.commands.results import Result
     from labdock.schema.build import AnyBuildEvent
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -112,6 +113,19 @@ class Terminal:
     def follow(self, output: Iterable[tuple[str, bytes]]) -> None:
         for stream, data in output:
             self.write(stream, data)
+
+    def show_changing(self, shots: Iterator[Result]) -> None:
+        redraws = self.output_is_terminal()
+        with contextlib.suppress(KeyboardInterrupt):
+            for shot in shots:
+                lines = str(shot).split("\n")
+                if redraws:
+                    # Over what was there, each line's rest and all below cleared: less flicker than an empty screen.
+                    size = self.terminal_size()
+                    lines = [f"{line}\x1b[K" for line in (lines[: size[0] - 1] if size else lines)]
+                    self.write("stdout", ("\x1b[H" + "\n".join(lines) + "\n\x1b[J").encode())
+                else:
+                    self.write("stdout", ("\n".join(lines) + "\n").encode())
 
     def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
         from labdock.cli.transfer import Board, show_live, show_plain

@@ -17,40 +17,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from labdock.client.transport import UnixTransport
+from labdock.client.breaking import Breakable
 
 #: The attributes of the blocking client that hold its calls.
 PARTS = ("builds", "containers", "execs", "images", "networks", "registries", "system", "volumes")
 #: Values that are more than values: what a call gives to go on working with.
 HANDLES = ("Attached", "Output", "Running", "Waiting")
 _END = object()
-
-
-class Breakable(UnixTransport):
-    """A transport whose open connections can be hung up on from another thread."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._opened: list[socket.socket] = []
-
-    def _connect(self) -> socket.socket:
-        made = super()._connect()
-        self._opened = [*(known for known in self._opened if known.fileno() >= 0), made]
-        return made
-
-    def break_off(self) -> None:
-        """End every exchange: whoever reads or writes is told that the engine has hung up."""
-        for connection in self._opened:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 async def work(do: Callable[[], Any], give_up: Callable[[], None]) -> Any:

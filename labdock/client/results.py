@@ -192,6 +192,7 @@ class Network(Result, frozen=True, kw_only=True):
     scope: str = ""
     created: str = ""
     internal: bool = False
+    labels: dict[str, str] = {}
 
 
 class Volume(Result, frozen=True, kw_only=True):
@@ -200,3 +201,10 @@ class Volume(Result, frozen=True, kw_only=True):
     mountpoint: str = ""
     scope: str = ""
     labels: dict[str, str] = {}
+
+
+class VolumesPruned(Result, frozen=True, kw_only=True):
+    """What a prune removed; ``space_reclaimed`` in bytes."""
+
+    volumes_deleted: tuple[str, ...] = ()
+    space_reclaimed: int = 0

@@ -104,6 +104,15 @@ class Output:
             for chunk in self._answer.chunks():
                 yield from self._output.feed(chunk)
 
+    def ticks(self, seconds: float) -> Iterator[tuple[Stream, bytes]]:
+        """As iterating, and no bytes whenever nothing came for *seconds*."""
+        with self._answer:
+            for chunk in self._answer.chunks(seconds):
+                if chunk:
+                    yield from self._output.feed(chunk)
+                else:
+                    yield "stdout", b""
+
     def close(self) -> None:
         self._answer.close()
 

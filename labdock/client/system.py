@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from labdock.client.caller import Caller, lines, path
-from labdock.client.results import Network, Version, Volume, Wire, result
+from labdock.client.results import Network, Version, Volume, VolumesPruned, Wire, result
+from labdock.schema.container import EndpointConfig
 from labdock.schema.events import Event
 
 Filters = Mapping[str, list[str]]
@@ -32,6 +34,16 @@ class System:
 
     def df(self) -> Wire:
         found: Wire = self._caller.fetch("/system/df")
+        return found
+
+    def api(self) -> list[Wire]:
+        """The table of endpoints: Method, Path, Since, Refused (why; "" when it is served), Query, Body, Answer."""
+        found: Wire = self._caller.fetch("/labdock/api")
+        return list(found["Rows"])
+
+    def openapi(self) -> Wire:
+        """What is served, as an OpenAPI 3.1 document."""
+        found: Wire = self._caller.fetch("/labdock/api", {"openapi": True})
         return found
 
     def doctor(self) -> Wire:
@@ -65,6 +77,31 @@ class Networks:
         """Raises NoSuchNetwork."""
         return result(Network, self._caller.fetch(path("networks", ref)))
 
+    def create(self, body: Mapping[str, object]) -> str:
+        """The id of a new network; *body* as ``POST /networks/create`` takes it.
+
+        Raises Conflict (the name), Forbidden (an overlap), InvalidRequest, NotFound (no such driver).
+        """
+        return str(self._caller.fetch("/networks/create", method="POST", body=dict(body))["Id"])
+
+    def remove(self, ref: str) -> None:
+        """Raises NoSuchNetwork, Forbidden while containers are in it."""
+        self._caller.call("DELETE", path("networks", ref))
+
+    def connect(self, ref: str, container: str, settings: EndpointConfig | None = None) -> None:
+        """Put *container* into the network. Raises Forbidden when it is in it already."""
+        body = {"Container": container, "EndpointConfig": msgspec.to_builtins(settings or EndpointConfig())}
+        self._caller.call("POST", path("networks", ref, "connect"), body=body)
+
+    def disconnect(self, ref: str, container: str, *, force: bool = False) -> None:
+        """Take *container* out of the network. Raises Forbidden when it is not in it."""
+        self._caller.call("POST", path("networks", ref, "disconnect"), body={"Container": container, "Force": force})
+
+    def prune(self, filters: Filters | None = None) -> builtins.list[str]:
+        """The names of the networks that were removed."""
+        found = self._caller.fetch("/networks/prune", {"filters": filters}, method="POST")
+        return [str(name) for name in found.get("NetworksDeleted") or ()]
+
 
 class Volumes:
     def __init__(self, caller: Caller) -> None:
@@ -92,3 +129,23 @@ class Volumes:
     def remove(self, name: str, *, force: bool = False) -> None:
         """Raises NoSuchVolume, Conflict when a container uses it."""
         self._caller.call("DELETE", path("volumes", name), {"force": force})
+
+    def prune(self, filters: Filters | None = None) -> VolumesPruned:
+        """Remove unused anonymous volumes; all unused ones with the filter ``all``: ``true``."""
+        return result(VolumesPruned, self._caller.fetch("/volumes/prune", {"filters": filters}, method="POST"))
+
+    def export(self, name: str) -> Iterator[bytes]:
+        """All that is in the volume as a tar, in parts (an endpoint of labdock's own). Raises NoSuchVolume."""
+        with self._caller.open("GET", path("labdock", "volumes", name, "tar")) as answer:
+            yield from answer.chunks()
+
+    def import_tar(self, name: str, archive: Iterator[bytes]) -> Volume:
+        """Make the volume *name* of a tar, or fill it when it is empty: all or nothing.
+
+        Raises Conflict when something is in it, InvalidRequest for what is no tar.
+        """
+        headers = (("Content-Type", "application/x-tar"),)
+        with self._caller.open(
+            "PUT", path("labdock", "volumes", name, "tar"), None, archive, headers=headers
+        ) as answer:
+            return result(Volume, msgspec.json.decode(answer.read()))

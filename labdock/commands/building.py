@@ -237,7 +237,7 @@ def _finish(
         return Text(", ".join(str(each.path) for each in deliveries) if face.keeps_results else "")
     if not face.keeps_results or quiet:
         return Text(view.done.image)
-    return ImageCard(face.client.images.inspect(view.done.image), view.done.names)
+    return ImageCard(face.client.images.inspect(view.done.image), view.done.names, view)
 
 
 def _follow_silently(face: Face, view: BuildView, events: Iterator[AnyBuildEvent | None], *, raw: bool) -> None:

@@ -9,6 +9,7 @@ from labdock.commands.results import Result
 
 if TYPE_CHECKING:
     from labdock.client.results import Container, Image
+    from labdock.commands.build_view import BuildView
 
 
 class ContainerCard(Result):
@@ -52,9 +53,10 @@ class ContainerCard(Result):
 
 
 class ImageCard(Result):
-    """An image that was built: ``id``, ``names`` and ``image`` (all of it)."""
+    """An image that was built: ``id``, ``names``, ``image`` (all of it), and ``view``, how it was built."""
 
-    def __init__(self, image: Image, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, image: Image, names: tuple[str, ...] = (), view: BuildView | None = None) -> None:
+        self.view = view
         self.image = image
         self.live = "image", {"id": image.id}
         self.names = names or image.repo_tags

@@ -12,11 +12,10 @@ from labdock.commands import values
 from labdock.errors import InvalidRequest
 from labdock.schema.container import (
     CreateRequest,
-    EndpointConfig,
     HealthcheckConfig,
     HostConfig,
     LogConfig,
-    NetworkingConfig,
+    MountRequest,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,9 +23,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--add-host",), "Add a custom host-to-IP mapping (host:ip)"),
     (("--annotation",), "Add an annotation to the container"),
+    (("--blkio-weight-device",), "Block IO weight (relative device weight)"),
     (("--cap-add",), "Add Linux capabilities"),
     (("--cap-drop",), "Drop Linux capabilities"),
     (("--device",), "Add a host device to the container"),
+    (("--device-cgroup-rule",), "Add a rule to the cgroup allowed devices list"),
+    (("--device-read-bps",), "Limit read rate (bytes per second) from a device"),
+    (("--device-read-iops",), "Limit read rate (IO per second) from a device"),
+    (("--device-write-bps",), "Limit write rate (bytes per second) to a device"),
+    (("--device-write-iops",), "Limit write rate (IO per second) to a device"),
     (("--dns",), "Set custom DNS servers"),
     (("--dns-option",), "Set DNS options"),
     (("--dns-search",), "Set custom DNS search domains"),
@@ -38,9 +43,13 @@ _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--label-file",), "Read in a line delimited file of labels"),
     (("--log-opt",), "Log driver options"),
     (("--mount",), "Attach a filesystem mount to the container"),
+    (("--link",), "Add link to another container"),
+    (("--link-local-ip",), "Container IPv4/IPv6 link-local addresses"),
+    (("--network", "--net"), "Connect a container to a network"),
     (("--network-alias", "--net-alias"), "Add network-scoped alias for the container"),
     (("-p", "--publish"), "Publish a container's port(s) to the host"),
     (("--security-opt",), "Security Options"),
+    (("--storage-opt",), "Storage driver options for the container"),
     (("--sysctl",), "Sysctl options (name=value)"),
     (("--tmpfs",), "Mount a tmpfs directory"),
     (("--ulimit",), "Ulimit options"),
@@ -48,40 +57,52 @@ _LISTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--volumes-from",), "Mount volumes from the specified container(s)"),
 )
 _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--cgroup-parent",), "Optional parent cgroup for the container"),
     (("--cgroupns",), "Cgroup namespace to use (host|private)"),
     (("--cidfile",), "Write the container ID to the file"),
     (("--cpus",), "Number of CPUs"),
     (("--cpuset-cpus",), "CPUs in which to allow execution (0-3, 0,1)"),
+    (("--cpuset-mems",), "MEMs in which to allow execution (0-3, 0,1)"),
     (("--domainname",), "Container NIS domain name"),
     (("--entrypoint",), "Overwrite the default ENTRYPOINT of the image"),
+    (("--gpus",), "GPU devices to add to the container ('all' to pass all GPUs)"),
     (("--health-cmd",), "Command to run to check health"),
     (("--health-interval",), "Time between running the check (ms|s|m|h)"),
     (("--health-start-interval",), "Time between running the check during the start period (ms|s|m|h)"),
     (("--health-start-period",), "Time the container has to start before failures count (ms|s|m|h)"),
     (("--health-timeout",), "Maximum time to allow one check to run (ms|s|m|h)"),
     (("-h", "--hostname"), "Container host name"),
+    (("--ip",), "IPv4 address (e.g., 172.30.100.104)"),
+    (("--ip6",), "IPv6 address (e.g., 2001:db8::33)"),
     (("--ipc",), "IPC mode to use"),
+    (("--isolation",), "Container isolation technology"),
     (("--log-driver",), "Logging driver for the container"),
     (("--mac-address",), "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     (("-m", "--memory"), "Memory limit"),
+    (("--memory-reservation",), "Memory soft limit"),
     (("--memory-swap",), "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
     (("--name",), "Assign a name to the container"),
-    (("--network", "--net"), "Connect a container to a network"),
     (("--pid",), "PID namespace to use"),
     (("--platform",), "Set platform if server is multi-platform capable"),
     (("--restart",), "Restart policy to apply when a container exits"),
+    (("--runtime",), "Runtime to use for this container"),
     (("--shm-size",), "Size of /dev/shm"),
     (("--stop-signal",), "Signal to stop the container"),
     (("-u", "--user"), "Username or UID (format: <name|uid>[:<group|gid>])"),
     (("--userns",), "User namespace to use"),
     (("--uts",), "UTS namespace to use"),
+    (("--volume-driver",), "Optional volume driver for the container"),
     (("-w", "--workdir"), "Working directory inside the container"),
 )
 _NUMBERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--blkio-weight",), "Block IO (relative weight), between 10 and 1000, or 0 to disable"),
     (("-c", "--cpu-shares"), "CPU shares (relative weight)"),
     (("--cpu-period",), "Limit CPU CFS (Completely Fair Scheduler) period"),
     (("--cpu-quota",), "Limit CPU CFS (Completely Fair Scheduler) quota"),
+    (("--cpu-rt-period",), "Limit CPU real-time period in microseconds"),
+    (("--cpu-rt-runtime",), "Limit CPU real-time runtime in microseconds"),
     (("--health-retries",), "Consecutive failures needed to report unhealthy"),
+    (("--memory-swappiness",), "Tune container memory swappiness (0 to 100)"),
     (("--oom-score-adj",), "Tune host's OOM preferences (-1000 to 1000)"),
     (("--pids-limit",), "Tune container pids limit (set -1 for unlimited)"),
     (("--stop-timeout",), "Timeout (in seconds) to stop a container"),
@@ -90,12 +111,38 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--init",), "Run an init inside the container that forwards signals and reaps processes"),
     (("-i", "--interactive"), "Keep STDIN open even if not attached"),
     (("--no-healthcheck",), "Disable any container-specified HEALTHCHECK"),
+    (("--oom-kill-disable",), "Disable OOM Killer"),
     (("--privileged",), "Give extended privileges to this container"),
     (("-P", "--publish-all"), "Publish all exposed ports to random ports"),
     (("-q", "--quiet"), "Suppress the pull output"),
     (("--read-only",), "Mount the container's root filesystem as read only"),
     (("--rm",), "Automatically remove the container when it exits"),
     (("-t", "--tty"), "Allocate a pseudo-TTY"),
+)
+
+_NETWORKING = ("network", "network_alias", "link", "link_local_ip", "ip", "ip6", "mac_address")
+
+
+_RARE = (
+    "blkio_weight",
+    "blkio_weight_device",
+    "cgroup_parent",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpuset_mems",
+    "device_cgroup_rule",
+    "device_read_bps",
+    "device_read_iops",
+    "device_write_bps",
+    "device_write_iops",
+    "gpus",
+    "isolation",
+    "memory_reservation",
+    "memory_swappiness",
+    "oom_kill_disable",
+    "runtime",
+    "security_opt",
+    "storage_opt",
 )
 
 
@@ -123,6 +170,12 @@ def request_from(
 ) -> CreateRequest:
     """What *options* ask for. *attach*: output is attached; *stdin*: input is. Raises InvalidRequest."""
     published = values.ports(options["publish"])
+    mode, settings = "", None
+    if any(options[name] for name in _NETWORKING):
+        # Not for every start: importing takes longer than reading these.
+        from labdock.commands.network_options import networking
+
+        mode, settings = networking(options)
     binds, anonymous = values.volumes(options["volume"])
     labels: dict[str, str] = {}
     for path in options["label_file"]:
@@ -149,12 +202,12 @@ def request_from(
         stop_signal=options["stop_signal"],
         stop_timeout=options["stop_timeout"],
         healthcheck=_healthcheck(options),
-        host_config=_host_config(options, binds, published),
-        networking_config=_networking(options),
+        host_config=_host_config(options, binds, published, mode),
+        networking_config=settings,
     )
 
 
-def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dict[str, Any]) -> HostConfig:
+def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dict[str, Any], mode: str) -> HostConfig:
     if options["rm"] and options["restart"] not in (None, "no"):
         raise InvalidRequest(
             "conflicting options: cannot specify both --restart and --rm",
@@ -166,19 +219,20 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
     swap = options["memory_swap"]
     return HostConfig(
         binds=binds or None,
-        mounts=tuple(map(values.mount, options["mount"])) or None,
+        mounts=_mounts(options["mount"]),
         tmpfs=values.tmpfs(options["tmpfs"]) or None,
         volumes_from=options["volumes_from"] or None,
+        volume_driver=options["volume_driver"] or "",
         port_bindings=published or None,
         publish_all_ports=options["publish_all"],
-        network_mode=_network_name(options["network"]),
+        network_mode=mode,
+        links=options["link"] or None,
         auto_remove=options["rm"],
         restart_policy=values.restart(options["restart"]) if options["restart"] else None,
         log_config=logging,
         cap_add=tuple(map(values.capability, options["cap_add"])) or None,
         cap_drop=tuple(map(values.capability, options["cap_drop"])) or None,
         privileged=options["privileged"],
-        security_opt=options["security_opt"] or None,
         readonly_rootfs=options["read_only"],
         dns=options["dns"] or None,
         dns_options=options["dns_option"] or None,
@@ -205,26 +259,26 @@ def _host_config(options: dict[str, Any], binds: tuple[str, ...], published: dic
         cpuset_cpus=options["cpuset_cpus"] or "",
         pids_limit=options["pids_limit"],
         annotations=values.key_values(options["annotation"]) or None,
+        **_resources(options),
     )
 
 
-def _network_name(text: str | None) -> str:
-    """``--network web`` or ``--network name=web,alias=a``."""
-    if text and "=" in text:
-        return dict(part.partition("=")[::2] for part in text.split(",")).get("name", "")
-    return text or ""
+def _resources(options: dict[str, Any]) -> dict[str, Any]:
+    """Members for options that are rarely given; what makes them is loaded then."""
+    # 0 is a value; False, None and () are not.
+    if all(options[name] is None or options[name] is False or options[name] == () for name in _RARE):
+        return {}
+    from labdock.commands.resource_options import resources
+
+    return resources(options)
 
 
-def _networking(options: dict[str, Any]) -> NetworkingConfig | None:
-    aliases = list(options["network_alias"])
-    text = options["network"] or ""
-    if "=" in text:
-        aliases += [value for name, _, value in (part.partition("=") for part in text.split(",")) if name == "alias"]
-    name = _network_name(text)
-    if not aliases and not options["mac_address"]:
+def _mounts(texts: tuple[str, ...]) -> tuple[MountRequest, ...] | None:
+    if not texts:
         return None
-    endpoint = EndpointConfig(aliases=tuple(aliases) or None, mac_address=options["mac_address"])
-    return NetworkingConfig(endpoints_config={name or "default": endpoint})
+    from labdock.commands.mount_option import mount
+
+    return tuple(map(mount, texts))
 
 
 def _healthcheck(options: dict[str, Any]) -> HealthcheckConfig | None:

@@ -14,7 +14,7 @@ import msgspec
 from labdock.commands import units
 from labdock.commands.results import Exited, Result, Text
 from labdock.commands.tree import command
-from labdock.errors import InvalidRequest, LabdockError
+from labdock.errors import Conflict, InvalidRequest, LabdockError
 
 if TYPE_CHECKING:
     from labdock.commands.face import Face
@@ -36,12 +36,33 @@ def _program(module: str, *args: str) -> tuple[int, str, str]:
 
 
 @command("start")
+@click.option("--host-loopback", is_flag=True, help="Let containers reach this machine's loopback")
+@click.option(
+    "--storage-driver",
+    type=click.Choice(["overlay", "fuse-overlayfs", "copy", "flat"]),
+    help="How images and containers are kept (default: the store's own, or the best this machine allows)",
+)
 @click.pass_obj
-def start(face: Face, /) -> Result:
+def start(face: Face, /, host_loopback: bool, storage_driver: str | None) -> Result:
     """Start the engine if it does not run."""
     from labdock.client import engine
 
-    return Text(f"The engine runs at {engine.start()}")
+    chosen = {"LABDOCK_STORAGE_DRIVER": storage_driver} if storage_driver else {}
+    if host_loopback:
+        # It is the engine that this start makes which listens to it, not one that runs.
+        if msgspec.json.decode(_program("labdock.daemon.status")[1] or "{}").get("running"):
+            raise Conflict(
+                "the engine runs already: what containers may reach is decided when it starts",
+                hint="labdock engine stop, then labdock engine start --host-loopback",
+            )
+        chosen["LABDOCK_HOST_LOOPBACK"] = "1"
+    socket = engine.start({**os.environ, **chosen})
+    if storage_driver and (found := face.client.system.info()["Driver"]) != storage_driver:
+        raise Conflict(
+            f"the engine runs already, with the storage driver {found}, not {storage_driver}",
+            hint="`labdock engine stop` first",
+        )
+    return Text(f"The engine runs at {socket}")
 
 
 @command("stop")

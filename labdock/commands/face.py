@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from labdock.client.progress import JobLine
     from labdock.client.streams import Attached
     from labdock.commands.build_view import BuildView
+    from labdock.commands.results import Result
     from labdock.schema.build import AnyBuildEvent
 
 
@@ -66,6 +67,9 @@ class Face(Protocol):
 
     def follow(self, output: Iterable[tuple[str, bytes]]) -> None:
         """Show output until it ends; for what is followed, an interrupt is no error."""
+
+    def show_changing(self, shots: Iterator[Result]) -> None:
+        """Show each of *shots* in the place of the one before, until they end; an interrupt is no error."""
 
     def ask(self, prompt: str, *, secret: bool = False) -> str:
         """What the user types; without an echo when it is *secret*. Raises InvalidRequest when nobody can answer."""

@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from labdock.commands import units
+from labdock.errors import Unsupported
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
+
+#: What makes widgets of results: the notebook's, once it is loaded.
+make_widget: Callable[[Any], Any] | None = None
 
 
 class Result:
@@ -20,6 +24,12 @@ class Result:
 
     def __repr__(self) -> str:
         return str(self)
+
+    def widget(self) -> Any:
+        """This as a widget, alive as long as the kernel is. Raises Unsupported where there is none."""
+        if make_widget is None:
+            raise Unsupported("widgets are a notebook's", hint="%load_ext labdock")
+        return make_widget(self)
 
     def _repr_html_(self) -> str | None:
         from labdock.commands import html

@@ -116,14 +116,17 @@ CONTAINER = {
     "ls": ("listing:ps", "List containers"),
     "pause": ("lifecycle:pause", "Pause all processes within one or more containers"),
     "port": ("listing:port", "List port mappings of a container"),
+    "prune": ("updating:prune", "Remove all stopped containers"),
     "rename": ("lifecycle:rename", "Rename a container"),
     "restart": ("lifecycle:restart", "Restart one or more containers"),
     "rm": ("lifecycle:remove", "Remove one or more containers"),
     "run": ("running:run", "Create and run a new container from an image"),
     "start": ("lifecycle:start", "Start one or more stopped containers"),
+    "stats": ("usage:stats", "Display a live stream of containers' resource usage"),
     "stop": ("lifecycle:stop", "Stop one or more running containers"),
     "top": ("listing:top", "Display the running processes of a container"),
     "unpause": ("lifecycle:unpause", "Unpause all processes within one or more containers"),
+    "update": ("updating:update", "Update configuration of one or more containers"),
     "wait": ("lifecycle:wait", "Block until containers stop, then print their exit codes"),
 }
 IMAGE = {
@@ -151,19 +154,28 @@ REGISTRY = {
     "stop": ("serving:stop", "Stop serving the engine's images"),
 }
 NETWORK = {
+    "connect": ("networks:connect", "Connect a container to a network"),
+    "create": ("networks:create", "Create a network"),
+    "disconnect": ("networks:disconnect", "Disconnect a container from a network"),
     "inspect": ("networks:inspect", "Display detailed information on networks"),
     "ls": ("networks:listing", "List networks"),
+    "prune": ("networks:prune", "Remove all unused networks"),
+    "rm": ("networks:remove", "Remove one or more networks"),
 }
 VOLUME = {
     "create": ("volumes:create", "Create a volume"),
+    "export": ("volumes:export", "Write a volume's files to a tar archive"),
+    "import": ("volumes:import_tar", "Make a volume of a tar archive"),
     "inspect": ("volumes:inspect", "Display detailed information on volumes"),
     "ls": ("volumes:listing", "List volumes"),
+    "prune": ("volumes:prune", "Remove unused volumes"),
     "rm": ("volumes:remove", "Remove one or more volumes"),
 }
 SYSTEM = {
     "df": ("disk:df", "Show disk usage"),
     "events": ("system:events", "Get real time events from the engine"),
     "info": ("system:info", "Display system-wide information"),
+    "prune": ("pruning:prune", "Remove unused data"),
 }
 ENGINE = {
     "env": ("engine:environment", "Print the shell line that points docker at this engine"),
@@ -177,7 +189,8 @@ BUILDER = {
     "prune": ("builders:prune", "Remove build cache"),
 }
 ROOT = {
-    **{name: place for name, place in CONTAINER.items() if name not in ("ls", "inspect")},
+    **{name: place for name, place in CONTAINER.items() if name not in ("ls", "inspect", "prune")},
+    "api": ("contract:api", "Show the endpoints that the engine serves"),
     "build": IMAGE["build"],
     "builder": ("tree:builder", "Manage builds"),
     "container": ("tree:container", "Manage containers"),

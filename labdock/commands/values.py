@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from labdock.errors import InvalidRequest
-from labdock.schema.container import DeviceMapping, MountRequest, PortBinding, RestartPolicy, Ulimit
+from labdock.schema.container import DeviceMapping, PortBinding, RestartPolicy, Ulimit
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?\Z", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
@@ -173,49 +173,6 @@ def volumes(texts: Iterable[str]) -> tuple[tuple[str, ...], dict[str, dict[str, 
         else:
             binds.append(text)
     return tuple(binds), anonymous
-
-
-_MOUNT_NAMES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-
-
-def mount(text: str) -> MountRequest:
-    """``--mount type=bind,src=/data,dst=/data,readonly``."""
-    found: dict[str, str] = {}
-    for part in text.split(","):
-        name, given, value = part.strip().partition("=")
-        found[_MOUNT_NAMES.get(name.lower(), name.lower())] = value if given else "true"
-    kind = found.pop("type", "volume").lower()
-    source, target = found.pop("source", ""), found.pop("target", "")
-    read_only = found.pop("readonly", "false").lower() in ("true", "1")
-    if kind not in ("bind", "volume", "tmpfs"):
-        raise InvalidRequest(
-            f"invalid argument {text!r} for --mount: unknown type {kind!r}", hint="bind, volume or tmpfs"
-        )
-    if not target:
-        raise InvalidRequest(f"invalid argument {text!r} for --mount: target is required", hint="add dst=/path")
-    options: dict[str, dict[str, object]] = {"bind": {}, "volume": {}, "tmpfs": {}}
-    for name, value in found.items():
-        if name == "bind-propagation":
-            options["bind"]["Propagation"] = value
-        elif name == "volume-nocopy":
-            options["volume"]["NoCopy"] = value.lower() in ("true", "1")
-        elif name == "tmpfs-size":
-            options["tmpfs"]["SizeBytes"] = size(value)
-        elif name == "tmpfs-mode":
-            options["tmpfs"]["Mode"] = int(value, 8) if value.strip("01234567") == "" and value else 0
-        else:
-            raise InvalidRequest(f"invalid argument {text!r} for --mount: unexpected key '{name}'")
-    if kind == "bind" and source.startswith((".", "~")):
-        source = os.path.abspath(os.path.expanduser(source))
-    return MountRequest(
-        type=kind,
-        source=source,
-        target=target,
-        read_only=read_only,
-        bind_options=options["bind"] or None,
-        volume_options=options["volume"] or None,
-        tmpfs_options=options["tmpfs"] or None,
-    )
 
 
 def tmpfs(texts: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``volume ls``, ``create``, ``rm``, ``inspect``."""
+"""``volume ls``, ``create``, ``rm``, ``inspect``, ``prune``, ``export``, ``import``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labdock.commands import values
+from labdock.commands import units, values
+from labdock.commands.disk import confirm
 from labdock.commands.filters import filters
+from labdock.commands.images import file_chunks, write_file
 from labdock.commands.inspecting import inspect_by
 from labdock.commands.lifecycle import each
 from labdock.commands.results import Result, Text, render
 from labdock.commands.tree import command
+from labdock.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from labdock.commands.face import Face
@@ -60,3 +63,53 @@ def create(face: Face, /, volume: str | None, driver: str, label: tuple[str, ...
 def remove(face: Face, /, volumes: tuple[str, ...], force: bool) -> Result:
     """Remove one or more volumes."""
     return each(face, volumes, lambda name: face.client.volumes.remove(name, force=force))
+
+
+@command("prune")
+@click.option("-a", "--all", "all_", is_flag=True, help="Remove all unused volumes, not just anonymous ones")
+@click.option("--filter", "conditions", multiple=True, help='Provide filter values (e.g. "label=<label>")')
+@click.option("-f", "--force", is_flag=True, help="Do not prompt for confirmation")
+@click.pass_obj
+def prune(face: Face, /, all_: bool, conditions: tuple[str, ...], force: bool) -> Result:
+    """Remove unused volumes."""
+    what = "all" if all_ else "anonymous"
+    question = f"WARNING! This will remove {what} local volumes not used by at least one container.\n"
+    if not force and not confirm(face, f"{question}Are you sure you want to continue?"):
+        return Text("")
+    chosen = filters(conditions)
+    if all_:
+        chosen["all"] = ["true"]
+    found = face.client.volumes.prune(chosen)
+    told = ["Deleted Volumes:", *found.volumes_deleted, ""] if found.volumes_deleted else []
+    return Text("\n".join([*told, f"Total reclaimed space: {units.size(found.space_reclaimed)}"]))
+
+
+@command("export")
+@click.option("-o", "--output", help="Write to a file, instead of STDOUT")
+@click.argument("volume")
+@click.pass_obj
+def export(face: Face, /, volume: str, output: str | None) -> None:
+    """Write all files of a volume, with owners and modes, to a tar archive (streamed to STDOUT by default).
+
+    To rename a volume: `labdock volume export OLD | labdock volume import NEW`, then `labdock volume rm OLD`.
+    """
+    if output is None and (face.keeps_results or face.output_is_terminal()):
+        raise InvalidRequest(
+            "cowardly refusing to write a volume to a terminal", hint="volume export -o FILE VOLUME, or redirect"
+        )
+    pieces = face.client.volumes.export(volume)
+    if output is None:
+        for piece in pieces:
+            face.write("stdout", piece)
+        return
+    write_file(output, pieces)
+
+
+@command("import")
+@click.argument("volume")
+@click.argument("archive", default="-")
+@click.pass_obj
+def import_tar(face: Face, /, volume: str, archive: str) -> Result:
+    """Make a volume of a tar archive (- or nothing: STDIN), or fill an empty one. All of it, or nothing."""
+    pieces = face.input_chunks() if archive == "-" else file_chunks(archive)
+    return Text(face.client.volumes.import_tar(volume, pieces).name)

@@ -146,9 +146,12 @@ class Channel:
         if answer.done() and not answer.cancelled() and answer.exception() is None:
             answer.result()[1].close()
 
-    def notify(self, method: str, params: Params | None = None) -> None:
-        """Tell the peer, expecting no answer. Raises EngineUnreachable when the channel is closed."""
-        self._send({"do": method, "with": params or {}}, (), owned=False)
+    def notify(self, method: str, params: Params | None = None, fds: Sequence[int] = ()) -> None:
+        """Tell the peer, expecting no answer. *fds* stay the caller's, who may close them at once.
+
+        Raises EngineUnreachable when the channel is closed.
+        """
+        self._send({"do": method, "with": params or {}}, [os.dup(fd) for fd in fds], owned=True)
 
     def forget_calls(self, reason: str) -> None:
         """Fail every open call: the process that would have answered has died, its successor will not.

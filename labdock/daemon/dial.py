@@ -41,12 +41,15 @@ class Caller:
         self._places = asyncio.Semaphore(_MOST_AT_A_TIME)
 
     def handlers(self) -> dict[str, Handler]:
-        """The method of the channel to the engine, for ``ChannelOutside.dial``."""
-        return {"dial": self._serve}
+        """The methods of the channel to the engine, for ``ChannelOutside.dial`` and ``dial_udp``."""
+        return {"dial": self._serve, "dial udp": self._serve_udp}
 
     async def _serve(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
         connected = await self.dial(str(params["host"]), int(params["port"]))
         return None, (connected.detach(),)
+
+    async def _serve_udp(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
+        return None, (connect_udp(str(params["ip"]), int(params["port"])).detach(),)
 
     async def dial(self, host: str, port: int) -> socket.socket:
         """A connected, non-blocking TCP socket to *host* (a name, or an address without brackets).
@@ -76,6 +79,20 @@ class Caller:
         except OSError as error:
             text = os.strerror(error.errno).lower() if error.errno else str(error)
             raise Unavailable(f"dial tcp {place}: connect: {text}") from error
+
+
+def connect_udp(ip: str, port: int) -> socket.socket:
+    """A non-blocking UDP socket connected to *ip*:*port*, from a port that the kernel picked. Raises Unavailable."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        address, _, scope = ip.partition("%")
+        place = (address, port, 0, socket.if_nametoindex(scope)) if scope else (address, port)
+        sock.connect(place)
+    except OSError as error:
+        sock.close()
+        raise Unavailable(f"dial udp {ip}:{port}: {os.strerror(error.errno or 0).lower()}") from error
+    return sock
 
 
 async def _resolve(host: str, port: int) -> Sequence[tuple[int, tuple[Any, ...]]]:

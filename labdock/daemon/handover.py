@@ -23,9 +23,9 @@ _VARIABLE = "LABDOCK_HANDOVER"
 #: What the engine's environment keeps of the first caller's, by name and by prefix. The engine outlives that
 #: caller and serves others: tokens and keys which happen to be exported there are none of its business.
 _KEPT = frozenset(
-    "PATH HOME USER LOGNAME LANG LANGUAGE TZ TERM XDG_DATA_HOME XDG_RUNTIME_DIR SOURCE_DATE_EPOCH SSL_CERT_FILE "
-    "SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy PYTHONPATH PYTHONDONTWRITEBYTECODE "
-    "PYTHONPYCACHEPREFIX PYTHONWARNINGS".split()
+    "PATH HOME USER LOGNAME LANG LANGUAGE TZ TERM XDG_CONFIG_HOME XDG_DATA_HOME XDG_RUNTIME_DIR SOURCE_DATE_EPOCH "
+    "SSL_CERT_FILE SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy PYTHONPATH "
+    "PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX PYTHONWARNINGS".split()
 )
 _KEPT_PREFIXES = ("LABDOCK_", "LC_")
 

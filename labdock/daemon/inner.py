@@ -26,7 +26,7 @@ from labdock.daemon.egress import NAMESERVER
 from labdock.daemon.handover import Handover
 from labdock.daemon.home import translate
 from labdock.daemon.publish import Dialer
-from labdock.errors import LabdockError
+from labdock.errors import HostUnfit, LabdockError
 from labdock.host import inside
 from labdock.host.plan import Plan
 from labdock.host.survey import Survey, conclude
@@ -39,6 +39,9 @@ QUICK = 1.0
 PAUSES = (0.0, 0.05, 0.2, 0.8, 2.0)
 #: After that many quick deaths in a row, it is not started again.
 MOST_QUICK_DEATHS = len(PAUSES)
+
+#: The environment's word for the storage driver.
+STORAGE_DRIVER = "LABDOCK_STORAGE_DRIVER"
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ async def _live(start: Start) -> int:
     handlers = Dialer().handlers()
     channel = Channel(start.to_outer, handlers, name="outer")
     try:
-        plan = settle(start.survey, start.paths)
+        plan = settle(start.survey, start.paths, start.environment.get(STORAGE_DRIVER, ""))
     except (LabdockError, OSError) as error:
         failure = error if isinstance(error, LabdockError) else translate("settling the sandbox", error)
         channel.notify("unfit", preserve(failure))
@@ -83,9 +86,13 @@ async def _live(start: Start) -> int:
     return status
 
 
-def settle(survey: Survey, paths: Paths) -> Plan:
-    """Make the fresh sandbox fit, and conclude the Plan. Raises HostUnfit, OSError."""
-    seen = inside.settle(paths.data, survey.tools.get("fuse-overlayfs"), networked=True)
+def settle(survey: Survey, paths: Paths, driver: str = "") -> Plan:
+    """Make the fresh sandbox fit, and conclude the Plan; *driver*: see inside.settle. Raises HostUnfit, OSError."""
+    if driver and driver not in inside.DRIVERS:
+        raise HostUnfit(
+            f"there is no storage driver {driver!r}", hint=f"{STORAGE_DRIVER} is one of {', '.join(inside.DRIVERS)}"
+        )
+    seen = inside.settle(paths.data, survey.tools.get("fuse-overlayfs"), networked=True, driver=driver)
     plan = conclude(survey, seen)
     mounts.mount("labdock", str(paths.box), "tmpfs", mounts.NOSUID | mounts.NODEV, "mode=0700")
     if plan.egress == "slirp4netns":

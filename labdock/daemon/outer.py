@@ -18,11 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from labdock.daemon import agents, egress, inner
+from labdock.daemon import agents, egress, inner, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params, revive
 from labdock.daemon.dial import Caller
+from labdock.daemon.handover import temporary_folder
 from labdock.daemon.home import Tenure, translate
 from labdock.daemon.inner import Start
+from labdock.daemon.keeping import Keeper
 from labdock.daemon.publish import Publisher, connect_through
 from labdock.daemon.report import Outcome, Report
 from labdock.errors import EngineUnreachable, LabdockError, StorageFull
@@ -125,6 +127,9 @@ def _hold(order: Order, tenure: Tenure, report: Report) -> int:
             return asyncio.run(Outer(order, found, tenure, report, box, log_start).run(inside, to_engine))
         finally:
             _end(box)
+            # Inner removes it, unless it was ended before it could; what is in it, the next start removes.
+            with contextlib.suppress(OSError):
+                temporary_folder(paths).rmdir()
 
 
 def _end(box: Sandbox) -> None:
@@ -196,9 +201,17 @@ class Outer:
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         self._inner = Channel(inside, self._inner_handlers(), name="the sandbox")
         publisher = Publisher(connect_through(self._inner))
+        keeper = Keeper()
         engine = Channel(
             to_engine,
-            {**publisher.handlers(), **Caller().handlers(), **agents.handlers(), **self._engine_handlers()},
+            {
+                **publisher.handlers(),
+                **Caller().handlers(),
+                **agents.handlers(),
+                **keeper.handlers(),
+                **sights.handlers(),
+                **self._engine_handlers(),
+            },
             name="the engine",
         )
         tasks = [
@@ -216,6 +229,7 @@ class Outer:
             await asyncio.gather(*tasks, gone, return_exceptions=True)
             await publisher.close()
             engine.close()
+            keeper.close()
             self._inner.close()
 
     def _ask_to_end(self) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labdock.daemon import agents, dial
+from labdock.daemon import agents, dial, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
 from labdock.daemon.relay import Pipes, relay, reset
 from labdock.errors import Conflict, Forbidden, InvalidRequest, LabdockError, SystemFailure, Unavailable, Unsupported
@@ -422,12 +422,35 @@ class ChannelOutside:
         from labdock.network import ipam, names
 
         (routes, resolv), _ = await self._channel.call("host", seconds=30)
-        return HostNetwork(ipam.parse_routes(routes), names.search_of(resolv))
+        return HostNetwork(ipam.parse_routes(routes), names.search_of(resolv), names.nameservers_of(resolv))
 
     async def dial(self, host: str, port: int) -> socket.socket:
         _, fds = await self._channel.call("dial", {"host": host, "port": port}, seconds=dial.PATIENCE + 10)
         return dial.adopt(fds.take())
 
+    async def dial_udp(self, ip: str, port: int) -> socket.socket:
+        _, fds = await self._channel.call("dial udp", {"ip": ip, "port": port}, seconds=10)
+        return dial.adopt(fds.take())
+
+    def keep(self, owner: str, sockets: Sequence[socket.socket]) -> None:
+        self._channel.notify("keep", {"owner": owner}, [sock.fileno() for sock in sockets])
+
+    def let_go(self, owner: str) -> None:
+        self._channel.notify("let go", {"owner": owner})
+
+    async def kept(self) -> dict[str, list[socket.socket]]:
+        found: dict[str, list[socket.socket]] = {}
+        while True:
+            page, fds = await self._channel.call("kept", {"from": len(found)}, seconds=30)
+            for owner, count in page:
+                found[owner] = [dial.adopt(fds.take()) for _ in range(count)]
+            if not page:
+                return found
+
     async def dial_agent(self, path: str) -> socket.socket:
         _, fds = await self._channel.call("dial agent", {"path": path}, seconds=agents.PATIENCE + 10)
         return dial.adopt(fds.take())
+
+    async def look(self, path: str) -> tuple[int, int] | None:
+        found, _ = await self._channel.call("look", {"path": path}, seconds=sights.PATIENCE + 10)
+        return (found[0], found[1]) if found else None

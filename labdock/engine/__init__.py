@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from labdock.engine.builds import Builds
+    from labdock.engine.commits import Commits
     from labdock.engine.containers import Containers
     from labdock.engine.events import Events
     from labdock.engine.execs import Execs
+    from labdock.engine.files import Files
     from labdock.engine.images import ImageService
     from labdock.engine.networks import NetworkService
     from labdock.engine.registries import Registries
     from labdock.engine.serving import RegistryService
+    from labdock.engine.stats import Stats
     from labdock.engine.supervisor import Supervisor
     from labdock.engine.system import System
+    from labdock.engine.volume_transfers import VolumeTransfers
     from labdock.engine.volumes import Volumes
     from labdock.host.plan import Plan
     from labdock.network import Outside
@@ -32,12 +36,16 @@ class Engine:
     """All use cases. One per data folder."""
 
     containers: Containers
+    files: Files
+    commits: Commits
     execs: Execs
+    stats: Stats
     images: ImageService
     registries: Registries
     builds: Builds
     networks: NetworkService
     volumes: Volumes
+    volume_transfers: VolumeTransfers
     system: System
     events: Events
     registry: RegistryService
@@ -50,6 +58,7 @@ class Engine:
         await self.registry.close()
         await self._supervisor.close(STOP_GRACE)
         await self._close_networks()
+        self.volumes.close()
         self._database.close()
 
 

@@ -106,7 +106,7 @@ def check_together(others: tuple[Attachment, ...] | list[Attachment], network: N
 def check_settings(network: Network, config: EndpointConfig) -> None:
     """Raises InvalidRequest for what *network* can't give."""
     fixed = config.ipam_config
-    wants = fixed is not None and (fixed.ipv4_address or fixed.ipv6_address or fixed.link_local_ips)
+    wants = fixed is not None and (fixed.ipv4_address or fixed.ipv6_address)
     if wants and not network.has_names:
         raise InvalidRequest(
             f"invalid config for network {network.name}: invalid endpoint settings:\n"

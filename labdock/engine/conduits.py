@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -136,12 +136,44 @@ class Outlet(_Conduit):
                 await self._turned.wait()
 
 
+async def run_alone(work: Callable[[], T]) -> T:
+    """Run *work* in a thread of its own: its pace is a client's, and it would keep a place in the common pool for as
+    long as that likes. Who cancels this makes *work* end by other means."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except BaseException as error:
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    thread = threading.Thread(target=run, name="labdock-transfer", daemon=True)
+    thread.start()
+    try:
+        return await done
+    finally:
+        if done.done() and not done.cancelled():
+            thread.join()  # it has nothing left to do
+
+
 async def read_in_thread(pieces: AsyncIterator[bytes], work: Callable[[Inlet], T]) -> T:
     """Run *work* in a thread on what *pieces* brings. Raises what either raises; cancelled, the thread's next read
     fails and it is waited for."""
     inlet = Inlet()
     feeding = asyncio.create_task(inlet.feed(pieces))
-    working = asyncio.create_task(asyncio.to_thread(work, inlet))
+    working = asyncio.create_task(run_alone(lambda: work(inlet)))
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
@@ -156,7 +188,7 @@ async def read_in_thread(pieces: AsyncIterator[bytes], work: Callable[[Inlet], T
             feeding.exception()
 
 
-async def write_in_thread(work: Callable[[Outlet], object]) -> AsyncIterator[bytes]:
+async def write_in_thread(work: Callable[[Outlet], object]) -> AsyncGenerator[bytes, None]:
     """What *work* writes in a thread, piece by piece. Raises what it raises; closed early, its next write fails."""
     outlet = Outlet()
 
@@ -168,7 +200,7 @@ async def write_in_thread(work: Callable[[Outlet], object]) -> AsyncIterator[byt
         else:
             outlet.end()
 
-    working = asyncio.create_task(asyncio.to_thread(run))
+    working = asyncio.create_task(run_alone(run))
     try:
         async for piece in outlet.pieces():
             yield piece

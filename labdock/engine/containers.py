@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import os
 import signal as signals
 import time
 from collections import OrderedDict
@@ -15,23 +16,25 @@ from typing import Any, Literal
 
 import msgspec
 
-from labdock.engine import creation, linking, views
-from labdock.engine import filters as filtering
+from labdock.engine import caveats, creation, linking, mounts, updates, views
 from labdock.engine.attachments import Session
+from labdock.engine.enforcement import Enforcer
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
+from labdock.engine.listing import Listing
 from labdock.engine.names import check_name, pick_name
 from labdock.engine.output import LogSource
+from labdock.engine.processes import list_processes
 from labdock.engine.records import ContainerRecord
 from labdock.engine.signals import parse_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound, Unsupported
+from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound
 from labdock.images.image import Image
 from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
-from labdock.schema.container import CreateRequest, RestartPolicy
+from labdock.schema.container import CreateRequest
 from labdock.schema.ids import new_id
 from labdock.store.intents import Intent, Intents
 from labdock.store.metadata import Database
@@ -73,6 +76,7 @@ class Rooms:
     snapshotter: Snapshotter
     images: Images
     volumes: Volumes
+    enforcer: Enforcer
     find_image: Callable[[str], Awaitable[Image | None]]
     folder: Path
     controllers: tuple[str, ...]
@@ -86,6 +90,7 @@ class Containers:
         self._rooms = rooms
         self._ledger = rooms.ledger
         self._supervisor = rooms.supervisor
+        self._listing = Listing(rooms.ledger, rooms.images, rooms.snapshotter, rooms.volumes)
         self._graves: OrderedDict[str, WaitResult] = OrderedDict()
         rooms.supervisor.remove = self._remove_ended
 
@@ -101,6 +106,9 @@ class Containers:
         if image is None:
             raise NoSuchImage(request.image or "", hint="`labdock images` lists what is here")
         container = new_id()
+        inherited = mounts.inherit(
+            (request.host_config and request.host_config.volumes_from) or (), lambda ref: self._ledger.get(ref).mounts
+        )
         record = creation.build_record(
             request,
             sent,
@@ -109,6 +117,7 @@ class Containers:
             created=time.time_ns(),
             image_id=image.id,
             image=image.config,
+            inherited=inherited,
         )
         creation.bindings_of(record)
         endpoints = (sent.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
@@ -116,20 +125,24 @@ class Containers:
         rooms.stage.check(record)
         parent = rooms.images.unpack(image)
         intent = rooms.intents.begin("container.create", container)
-        try:
-            rooms.snapshotter.prepare(container, parent)
-            for mount in record.mounts:
-                if mount.type == "volume":
-                    rooms.volumes.ensure(mount.volume, anonymous=_is_anonymous(mount.volume))
-        except BaseException:
-            self._discard(container)
-            intent.done()
-            raise
-        with rooms.database.transaction():
-            self._ledger.put(record)
-            intent.done()
+        with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
+            try:
+                if rooms.snapshotter.quick:
+                    rooms.snapshotter.prepare(container, parent)
+                else:
+                    await asyncio.to_thread(rooms.snapshotter.prepare, container, parent)
+                await rooms.stage.populate(record)
+                self._ledger.check_free(record.name)
+            except BaseException:
+                self._discard(container)
+                intent.done()
+                raise
+            with rooms.database.transaction():
+                self._ledger.put(record)
+                intent.done()
         self._supervisor.emit(record, "create")
-        return Created(container, (*creation.warn(record.host, controllers=rooms.controllers), *warnings))
+        warnings = (*caveats.warn(record.host, controllers=rooms.controllers), *warnings)
+        return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
     def _discard(self, container: str) -> None:
         with contextlib.suppress(NotFound):
@@ -216,17 +229,14 @@ class Containers:
         done()
 
     async def prune(self, filters: dict[str, builtins.list[str]]) -> Wire:
-        """Remove all containers that do not run. Filters: until, label."""
+        """Remove all containers that do not run. Filters: until, label, label!."""
         gone, freed = [], 0
-        for record in self._ledger:
-            if record.state.status not in (Status.CREATED, Status.EXITED, Status.DEAD):
-                continue
-            if filtering.has_labels(record.config.labels or {}, filters) and _older(record, filters):
-                size = await asyncio.to_thread(self._own_size, record)
-                with contextlib.suppress(Conflict):  # started again meanwhile
-                    await self._remove(record.id, volumes=False)
-                    gone.append(record.id)
-                    freed += size
+        for record in self._listing.prunable(filters):
+            size = await asyncio.to_thread(self._listing.own_size, record)
+            with contextlib.suppress(Conflict):  # started again meanwhile
+                await self._remove(record.id, volumes=False)
+                gone.append(record.id)
+                freed += size
         return {"ContainersDeleted": gone or None, "SpaceReclaimed": freed}
 
     # -- life -------------------------------------------------------------------------------------
@@ -277,7 +287,7 @@ class Containers:
             if record.state.status != Status.RUNNING:
                 raise Conflict(f"Container {record.id} is not running")
             await self._rooms.driver.pause(record.id)
-            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.PAUSE, record.id)))
+            self._follow(record.id, Verb.PAUSE)
         self._supervisor.emit(record, "pause")
 
     async def unpause(self, ref: str) -> None:
@@ -287,8 +297,13 @@ class Containers:
             if record.state.status != Status.PAUSED:
                 raise Conflict(f"Container {record.id} is not paused")
             await self._rooms.driver.resume(record.id)
-            self._ledger.put(record.evolve(status=follow(record.state.status, Verb.UNPAUSE, record.id)))
+            self._follow(record.id, Verb.UNPAUSE)
         self._supervisor.emit(record, "unpause")
+
+    def _follow(self, container: str, verb: Verb) -> None:
+        """Record what was done to *container*, which may have ended meanwhile (Conflict)."""
+        record = self._ledger.get(container)
+        self._ledger.put(record.evolve(status=follow(record.state.status, verb, container)))
 
     async def rename(self, ref: str, name: str) -> None:
         record = self._ledger.get(ref)
@@ -301,17 +316,17 @@ class Containers:
         self._supervisor.emit(self._ledger.get(record.id), "rename", oldName=f"/{record.name}")
 
     async def update(self, ref: str, sent: Wire) -> builtins.list[str]:
-        """Change the restart policy; limits come back as warnings."""
+        """Change limits and the restart policy, of a running container at once. Warnings."""
+        rooms = self._rooms
         record = self._ledger.get(ref)
-        policy = sent.get("RestartPolicy")
-        if policy and policy.get("Name"):
-            host = msgspec.structs.replace(record.host, restart_policy=msgspec.convert(policy, RestartPolicy))
-            creation.check_host(host)
-            shown = {**record.host_sent, "RestartPolicy": policy}
-            self._ledger.put(msgspec.structs.replace(record, host=host, host_sent=shown))
-        self._supervisor.emit(record, "update")
-        others = sorted(key for key, value in sent.items() if value and key != "RestartPolicy")
-        return [f"{key} can't be changed on this machine. Discarded." for key in others]
+        changed, warnings = updates.change(
+            record, sent, available=os.sched_getaffinity(0), controllers=rooms.controllers
+        )
+        self._ledger.put(changed)
+        if changed.state.status in (Status.RUNNING, Status.PAUSED):
+            await rooms.enforcer.change(changed)
+        self._supervisor.emit(changed, "update")
+        return warnings
 
     def prepare_wait(self, ref: str, condition: Condition) -> Awaitable[WaitResult]:
         """An awaitable for *condition*; NoSuchContainer at once. ``removed`` waits also for what never started."""
@@ -334,7 +349,7 @@ class Containers:
 
     # -- looking ----------------------------------------------------------------------------------
 
-    def inspect(self, ref: str, size: bool = False) -> Wire:
+    async def inspect(self, ref: str, size: bool = False) -> Wire:
         record = self._ledger.get(ref)
         rooms = self._rooms
         shown = views.show_container(
@@ -345,77 +360,25 @@ class Containers:
             driver=rooms.snapshotter.name,
             execs=rooms.stage.execs_of(record.id) or None,
         )
-        if record.links:
+        if record.links or record.network == "bridge":
             shown["HostConfig"]["Links"] = linking.shown(record, self._ledger)
         if size:
-            shown |= self._sizes(record)
+            shown |= (await self._listing.measure([record]))[0]
         return shown
 
-    def list(
+    async def list(
         self, all: bool, limit: int | None, size: bool, filters: dict[str, builtins.list[str]]
     ) -> builtins.list[Wire]:
-        """Newest first; running ones only unless *all*, *limit* or a status filter asks for more."""
-        filtering.check(filters)
-        records = sorted(self._ledger, key=lambda r: r.created, reverse=True)
-        before, since = filters.get("before"), filters.get("since")
-        if before:
-            moment = self._ledger.get(before[0]).created
-            records = [r for r in records if r.created < moment]
-        if since:
-            moment = self._ledger.get(since[0]).created
-            records = [r for r in records if r.created > moment]
-        if not (all or limit or "status" in filters or "exited" in filters):
-            records = [r for r in records if r.state.status in ALIVE]
-        records = [r for r in records if filtering.passes(r, filters) and self._descends(r, filters)]
-        if limit and limit > 0:
-            records = records[:limit]
-        volumes, now = str(self._rooms.volumes.folder), time.time_ns()
-        shown = [views.summarise(record, volumes=volumes, now=now) for record in records]
-        linked = linking.names_of(self._ledger)
-        for entry in shown:
-            entry["Names"] = [*linked.get(entry["Id"], ()), *entry["Names"]]
-        if size:
-            for entry, record in zip(shown, records, strict=True):
-                entry |= self._sizes(record)
-        return shown
-
-    def _descends(self, record: ContainerRecord, filters: dict[str, builtins.list[str]]) -> bool:
-        wanted = filters.get("ancestor")
-        if not wanted:
-            return True
-        ids = set()
-        for ref in wanted:
-            try:
-                ids.add(self._rooms.images.get(ref).id)
-            except NotFound:
-                continue
-        return record.image_id in ids
-
-    def _own_size(self, record: ContainerRecord) -> int:
-        """Bytes that it wrote itself; 0 when it is being removed meanwhile."""
-        with contextlib.suppress(LabdockError):
-            return self._rooms.snapshotter.usage(record.id).size
-        return 0
-
-    def _sizes(self, record: ContainerRecord) -> Wire:
-        own = self._rooms.snapshotter.usage(record.id).size
-        try:
-            image = self._rooms.images.get(record.image_id).size
-        except NotFound:
-            image = 0
-        return {"SizeRw": own, "SizeRootFs": own + image}
+        """See :class:`labdock.engine.listing.Listing`."""
+        return await self._listing.show(all, limit, size, filters)
 
     async def top(self, ref: str, ps_args: str) -> Wire:
         """The container's processes, by ps(1) of the sandbox, its numbers as the engine sees them."""
         record = self._ledger.get(ref)
         if record.state.status not in (Status.RUNNING, Status.PAUSED):
             raise Conflict(f"Container {record.id} is not running")
-        return await self._rooms.stage.top(record, ps_args)
-
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        """Not served yet; NoSuchContainer first."""
-        record = self._ledger.get(ref)
-        raise Unsupported(f"listing the changes of container {record.name} (diff) is not supported yet")
+        found = await self._rooms.driver.survey([record.id])
+        return await asyncio.to_thread(list_processes, found.get(record.id, []), ps_args)
 
     def log_source(self, ref: str) -> LogSource:
         """Where its log is read from; raises at once for an unknown container."""
@@ -475,11 +438,3 @@ def _still_runs(record: ContainerRecord) -> Conflict:
         "Stop the container before attempting removal or force remove",
         hint=f"docker rm -f {record.name}",
     )
-
-
-def _is_anonymous(volume: str) -> bool:
-    return len(volume) == 64 and all(ch in "0123456789abcdef" for ch in volume)
-
-
-def _older(record: ContainerRecord, filters: dict[str, list[str]]) -> bool:
-    return all(record.created < filtering.read_moment(value) for value in filters.get("until", ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from typing import Any
@@ -9,9 +10,14 @@ from typing import Any
 import msgspec
 
 from labdock.engine.health import check_healthcheck, merge_healthcheck
+from labdock.engine.limits import check_limits
 from labdock.engine.mounts import plan_mounts
-from labdock.engine.records import ContainerRecord
+from labdock.engine.records import ContainerRecord, MountPoint
+from labdock.engine.security import parse_security
+from labdock.engine.sharing import check_modes
+from labdock.engine.signals import parse_signal
 from labdock.errors import InvalidRequest
+from labdock.runtime.spec import choose_capabilities
 from labdock.schema.container import ContainerConfig, CreateRequest, HostConfig, PortBinding
 from labdock.schema.oci import ImageConfig
 
@@ -19,18 +25,9 @@ DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z")
 _MEMBERS = frozenset({"HostConfig", "NetworkingConfig"})
 _LOG_DRIVERS = frozenset({"", "json-file", "none", "local"})
+#: crun goes by these names too: clients name the runtime that they know.
+_RUNTIMES = ("crun", "runc", "io.containerd.runc.v2")
 _RESTARTS = frozenset({"", "no", "always", "unless-stopped", "on-failure"})
-
-#: HostConfig limits that rung R0 can't enforce without a delegated cgroup controller: field -> Docker's name.
-_LIMITS = {
-    "memory": "memory",
-    "memory_swap": "memory swap",
-    "nano_cpus": "CPU quota",
-    "cpu_shares": "CPU shares",
-    "cpu_quota": "CPU quota",
-    "cpuset_cpus": "cpuset",
-    "pids_limit": "PIDs",
-}
 
 
 def build_record(
@@ -42,8 +39,9 @@ def build_record(
     created: int,
     image_id: str,
     image: ImageConfig,
+    inherited: tuple[MountPoint, ...] = (),
 ) -> ContainerRecord:
-    """The record of a new container. Raises InvalidRequest for what can't be taken."""
+    """The record of a new container; *inherited*: other containers' mounts. Raises InvalidRequest."""
     host = request.host_config or HostConfig()
     config = merge_config(request, image)
     args = tuple(_words(config.entrypoint)) + tuple(_words(config.cmd))
@@ -64,7 +62,7 @@ def build_record(
         args=args,
         env=merge_env(image.config.env, request.env or ()),
         cwd=posixpath.normpath(config.working_dir or "/"),
-        mounts=plan_mounts(host, config),
+        mounts=plan_mounts(host, config, inherited),
         network=network,
     )
 
@@ -96,6 +94,12 @@ def merge_config(request: CreateRequest, image: ImageConfig) -> ContainerConfig:
         shell=request.shell or base.shell,
     )
     check_healthcheck(fields["healthcheck"])
+    if fields["stop_signal"]:
+        parse_signal(fields["stop_signal"])
+    if fields["working_dir"] and not fields["working_dir"].startswith("/"):
+        raise InvalidRequest(
+            f"the working directory '{fields['working_dir']}' is invalid, it needs to be an absolute path"
+        )
     for port in fields["exposed_ports"] or {}:
         parse_port(port)
     return ContainerConfig(**fields)
@@ -169,40 +173,41 @@ def check_host(host: HostConfig) -> None:
     log = host.log_config
     if log and (log.type or "") not in _LOG_DRIVERS:
         raise InvalidRequest(f"logger: no log driver named '{log.type}' is registered", hint="use json-file or none")
+    check_policy(host)
+    check_limits(host, os.sched_getaffinity(0))
+    check_modes(host)
+    parse_security(host)
+    choose_capabilities(host.cap_add or (), host.cap_drop or ())
+    if (host.runtime or _RUNTIMES[0]) not in _RUNTIMES:
+        raise InvalidRequest(f"unknown or invalid runtime name: {host.runtime}", hint="leave it out: crun runs all")
+    for request in host.device_requests or ():
+        driver, kinds = request.get("Driver") or "", request.get("Capabilities") or []
+        raise InvalidRequest(
+            f'could not select device driver "{driver}" with capabilities: {str(kinds).replace(chr(39), "")}',
+            hint="devices that this user may open can be handed over: --device /dev/…",
+        )
+
+
+def check_policy(host: HostConfig) -> None:
+    """Raises InvalidRequest for a restart policy that can't be."""
     policy = host.restart_policy
-    if policy and (policy.name or "") not in _RESTARTS:
-        raise InvalidRequest(f"invalid restart policy '{policy.name}'")
-    if policy and policy.maximum_retry_count and policy.name != "on-failure":
-        raise InvalidRequest(f"maximum retry count cannot be used with restart policy '{policy.name}'")
-    if policy and host.auto_remove and (policy.name or "no") != "no":
+    if policy is None:
+        return
+    name, count = policy.name or "", policy.maximum_retry_count or 0
+    if name not in _RESTARTS:
+        raise InvalidRequest(
+            f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or "
+            "'unless-stopped'"
+        )
+    if count and name != "on-failure":
+        negative = " and cannot be negative" if count < 0 else ""
+        raise InvalidRequest(
+            f"invalid restart policy: maximum retry count can only be used with 'on-failure'{negative}"
+        )
+    if count < 0:
+        raise InvalidRequest("invalid restart policy: maximum retry count cannot be negative")
+    if host.auto_remove and name not in ("", "no"):
         raise InvalidRequest("can't create 'AutoRemove' container with restart policy")
-    for field in ("memory", "nano_cpus", "shm_size", "cpu_shares"):
-        if (getattr(host, field) or 0) < 0:
-            raise InvalidRequest(f"{_LIMITS.get(field, field)} can't be negative")
-    for field, mode in (("pid", host.pid_mode), ("ipc", host.ipc_mode), ("uts", host.uts_mode)):
-        if mode and mode.startswith("container:"):
-            raise InvalidRequest(f"--{field} {mode}: sharing another container's namespace is not supported yet")
-
-
-def warn(host: HostConfig, *, controllers: tuple[str, ...]) -> tuple[str, ...]:
-    """What was asked for and can't be honoured on this machine, in words for ``Warnings``."""
-    if "memory" in controllers and "cpu" in controllers:
-        return ()
-    asked = {
-        text
-        for field, text in _LIMITS.items()
-        if (value := getattr(host, field)) not in (None, 0, "") and not (field == "pids_limit" and value == -1)
-    }
-    found = [
-        f"Your kernel does not give this engine a cgroup v2 controller for {text} limits. Limitation discarded."
-        for text in sorted(asked)
-    ]
-    if host.devices:
-        found.append("Devices can't be handed to a container without root. Discarded.")
-    for option in host.security_opt or ():
-        if option.startswith(("label", "apparmor")):
-            found.append(f"Security option {option!r} needs a security module this engine can't drive. Discarded.")
-    return tuple(found)
 
 
 def _words(value: tuple[str, ...] | str | None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +42,20 @@ class Exec:
 class Execs:
     """The exec use cases."""
 
-    def __init__(self, ledger: Ledger, driver: RuntimeDriver, stage: Stage, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        driver: RuntimeDriver,
+        stage: Stage,
+        supervisor: Supervisor,
+        constrain: Callable[[ContainerRecord, ExecRequest], ExecRequest],
+    ) -> None:
+        """*constrain* puts a request under its container's limits."""
         self._ledger = ledger
         self._driver = driver
         self._stage = stage
         self._supervisor = supervisor
+        self._constrain = constrain
         self._execs: OrderedDict[str, Exec] = OrderedDict()
         stage.execs_of = self.of
 
@@ -104,7 +114,7 @@ class Execs:
             identity = self._stage.resolve_user(record, config.user or record.config.user or "")
             stdin = bool(config.attach_stdin) and not detach
             request = build_request(record, config, identity, stdin=stdin, size=size)
-            exec_.process = await self._driver.exec(record.id, request)
+            exec_.process = await self._driver.exec(record.id, self._constrain(record, request))
         except LabdockError as error:
             exec_.exit_code = exit_code_of(error)
             exec_.ended.set()
@@ -126,7 +136,8 @@ class Execs:
     async def run_check(self, record: ContainerRecord, args: tuple[str, ...]) -> ExecProcess:
         """Run *args* as the container's own user, beside the execs that clients know of."""
         identity = self._stage.resolve_user(record, record.config.user or "")
-        return await self._driver.exec(record.id, build_request(record, ExecConfig(cmd=args), identity))
+        request = build_request(record, ExecConfig(cmd=args), identity)
+        return await self._driver.exec(record.id, self._constrain(record, request))
 
     async def _watch(self, exec_: Exec, record: ContainerRecord) -> None:
         assert exec_.process is not None and exec_.ended is not None

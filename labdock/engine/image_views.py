@@ -45,7 +45,7 @@ def summarised(
     names = [n for n in image.names if not patterns or any(matches(n, pattern) for pattern in patterns)]
     shown = {
         "Id": image.id,
-        "ParentId": "",
+        "ParentId": image.parent,
         "RepoTags": [name.familiar for name in names],
         "RepoDigests": [name.familiar for name in image.digests],
         "Created": read_time(image.config.created) // 10**9,
@@ -98,7 +98,7 @@ def inspected(image: Image, driver: str) -> Wire:
         "Id": image.id,
         "RepoTags": [name.familiar for name in image.names],
         "RepoDigests": [name.familiar for name in image.digests],
-        "Parent": "",
+        "Parent": image.parent,
         "Comment": config.history[-1].comment if config.history else "",
         "Created": config.created,
         "DockerVersion": "",

@@ -226,6 +226,8 @@ class NetworkService:
         with self._database.transaction():
             self._ledger.put(changed)
             intent.done()
+        if alive:
+            self._places.refresh(current, changed)
 
     # -- after a restart
 

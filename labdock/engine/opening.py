@@ -11,10 +11,13 @@ from pathlib import Path
 from labdock.engine import Engine
 from labdock.engine.builds import Builds
 from labdock.engine.clock import SystemClock
+from labdock.engine.commits import Commits
 from labdock.engine.containers import Containers, Rooms
+from labdock.engine.enforcement import Enforcer
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
 from labdock.engine.fetches import Fetches
+from labdock.engine.files import Files
 from labdock.engine.health import Health
 from labdock.engine.holdings import ImageHoldings
 from labdock.engine.images import ImageService
@@ -22,12 +25,16 @@ from labdock.engine.ledger import Ledger
 from labdock.engine.networks import NetworkService
 from labdock.engine.recovery import recover
 from labdock.engine.registries import Registries
+from labdock.engine.roots import Roots
 from labdock.engine.serving import RegistryService
 from labdock.engine.stage import Machine, Stage
+from labdock.engine.stats import Stats
 from labdock.engine.steps import StepRunner
 from labdock.engine.supervisor import Supervisor
 from labdock.engine.system import System
 from labdock.engine.transfers import Transfers
+from labdock.engine.volume_plugins import Plugins, find_folders
+from labdock.engine.volume_transfers import VolumeTransfers
 from labdock.engine.volumes import Volumes
 from labdock.errors import HostUnfit
 from labdock.host.plan import Plan
@@ -46,6 +53,9 @@ from labdock.store.leases import Leases
 from labdock.store.metadata import Database
 from labdock.store.snapshots import open_snapshotter
 
+#: Set to "1" in the environment of an engine whose containers may reach the host's loopback.
+HOST_LOOPBACK = "LABDOCK_HOST_LOOPBACK"
+
 
 async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     """See :func:`labdock.engine.open_engine`."""
@@ -60,9 +70,27 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     leases = Leases(content, snapshotter)
     images = Images(database, content, snapshotter, leases)
     driver = CrunDriver(_tool(plan, "crun"), _tool(plan, "conmon"), paths.box)
-    networks = Networks(database, outside, netns_folder=paths.box / "netns", nft=_tool(plan, "nft"))
+    networks = Networks(
+        database,
+        outside,
+        netns_folder=paths.box / "netns",
+        nft=_tool(plan, "nft"),
+        host_loopback=os.environ.get(HOST_LOOPBACK) == "1",
+    )
     await networks.start()
-    volumes = Volumes(database, intents, paths.data / "volumes", events, users_of(ledger))
+    networks.names.servers_of = lambda container: (
+        ledger.get(container).host.dns or () if ledger.has_id(container) else ()
+    )
+    plugins = Plugins(find_folders(os.environ, paths.run), outside.dial, outside.look)
+    volumes = Volumes(
+        database,
+        intents,
+        paths.data / "volumes",
+        events,
+        users_of(ledger),
+        plugins,
+        lambda work, what: supervisor.spawn(work, what),
+    )
     machine = Machine(
         seccomp=plan.seccomp,
         single_id=plan.maps.single,
@@ -71,6 +99,13 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     )
     stage = Stage(paths, machine, snapshotter, networks, volumes, ledger)
     supervisor = Supervisor(database, intents, ledger, driver, stage, events)
+    clock = SystemClock()
+    enforcer = Enforcer(ledger, driver, supervisor.spawn, clock)
+    supervisor.constrain = enforcer.constrain
+    execs = Execs(ledger, driver, stage, supervisor, enforcer.constrain_exec)
+    health = Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, clock)
+    stats = Stats(ledger, driver, clock, os.stat(paths.data).st_dev)
+    supervisor.watchers += (health, enforcer, stats)
     bootstrap = Bootstrap(images, paths.data / "bases", plan.tools.get("mmdebstrap", "mmdebstrap"))
     busybox = plan.tools.get("busybox")
     scratch = paths.data / "scratch"
@@ -93,13 +128,12 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         images=images,
         find_image=transfers.find,
         volumes=volumes,
+        enforcer=enforcer,
         folder=paths.data / "containers",
         controllers=plan.controllers,
         settle_network=service.settle,
     )
     containers = Containers(rooms)
-    execs = Execs(ledger, driver, stage, supervisor)
-    supervisor.watchers.append(Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, SystemClock()))
     service.watch()
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
@@ -123,14 +157,19 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     await registry.restore()
     supervisor.spawn(image_service.collect(builds.roots()), "collecting what nothing needs")
     builds.tend()
+    roots = Roots(ledger, supervisor, stage, driver, snapshotter)
     return Engine(
         containers=containers,
+        files=Files(ledger, roots, supervisor, snapshotter),
+        commits=Commits(ledger, supervisor, roots, driver, snapshotter, images, intents, events.emit),
         execs=execs,
+        stats=stats,
         images=image_service,
         registries=registries,
         builds=builds,
         networks=service,
         volumes=volumes,
+        volume_transfers=VolumeTransfers(volumes),
         system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter, builds.cache.list),
         events=events,
         registry=registry,

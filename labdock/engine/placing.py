@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from labdock.engine import attaching, creation, linking
+from labdock.engine import attaching, creation, linking, naming
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import Attachment, ContainerRecord, EndpointRecord
@@ -22,6 +24,8 @@ class Places:
     def __init__(self, networks: Networks, ledger: Ledger) -> None:
         self._networks = networks
         self._ledger = ledger
+        #: Called with a running container's record before and after a change of its networks; the stage fills it in.
+        self.refresh: Callable[[ContainerRecord, ContainerRecord], None] = lambda before, after: None
 
     def plan(self, record: ContainerRecord, sent: dict[str, object]) -> tuple[ContainerRecord, tuple[str, ...]]:
         """*record* with the networks that *sent* (EndpointsConfig) and its mode ask for, and warnings.
@@ -35,6 +39,7 @@ class Places:
         if record.host.links and not any(self._networks.inspect(one.network_id).has_names for one in found[:1]):
             links = linking.resolve(record.host.links, self._ledger)
         warnings = attaching.warn(record, [self._networks.inspect(one.network_id) for one in found])
+        warnings = (*warnings, *naming.warn(record, self._networks))
         return msgspec.structs.replace(record, attachments=found, links=links), warnings
 
     async def set_up(self, record: ContainerRecord) -> tuple[str, tuple[Endpoint, ...], Ports]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labdock.errors import InvalidRequest
+from labdock.errors import InvalidRequest, SystemFailure
 
 Wire = dict[str, Any]
 
@@ -22,7 +23,14 @@ class _Process:
     pid: int
     parent: int
     uid: int
+    group: int
+    session: int
     tty: int
+    foreground: int
+    priority: int
+    nice: int
+    processor: int
+    threads: int
     ticks: int
     started: int
     size: int
@@ -32,41 +40,89 @@ class _Process:
     command: str
 
 
-def list_processes(first: int, ps_args: str) -> Wire:
-    """Every process in the pid namespace of *first*, as ``{"Titles": […], "Processes": [[…], …]}``.
+def list_processes(pids: Iterable[int], ps_args: str) -> Wire:
+    """The processes *pids* as ``{"Titles": […], "Processes": [[…], …]}``; those that have ended are left out.
 
-    ``ps_args``: "" or ``-ef`` (Docker's default), ``aux``, or ``-o``/``-eo`` with a list of columns.
-    Raises InvalidRequest for other options.
+    ``ps_args`` as ps(1) has them: standard (``-ef``, Docker's default), BSD (``aux``) and lists of columns (``-o``).
+    Raises InvalidRequest for what is none of them, SystemFailure in Docker's words for a list without the pid.
     """
-    namespace = os.readlink(f"/proc/{first}/ns/pid")
+    columns = read_columns(ps_args)
+    if "pid" not in (column for column, _ in columns):
+        raise SystemFailure("Couldn't find PID field in ps output", hint="add pid to the columns")
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdecimal():
+    for pid in sorted(pids):
+        # It ended, or is not ours to see.
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            found.append(_read(pid))
+    rows = [[_CELLS[column](process) for column, _ in columns] for process in found]
+    return {"Titles": [title for _, title in columns], "Processes": rows}
+
+
+_FULL = "uid pid ppid c stime tty time cmd"
+_EXTRA = "uid pid ppid c sz rss psr stime tty time cmd"
+_LONG = "s uid pid ppid c pri ni sz tty time cmd"
+_PLAIN = "pid tty time cmd"
+_USER = "user pid %cpu %mem vsz rss tty stat start time command"
+_BSD = "pid tty stat time command"
+_JOBS = "ppid pid pgid sid tty tpgid stat uid time command"
+
+
+def read_columns(ps_args: str) -> list[tuple[str, str]]:
+    """(column, title) pairs of ps(1)'s options *ps_args*. Raises InvalidRequest."""
+    words = ps_args.split()
+    lists: list[str] = []
+    style, bsd = "", False
+    while words:
+        word = words.pop(0)
+        if word.startswith("--"):
+            name, equals, value = word.removeprefix("--").partition("=")
+            if name == "format" and equals:
+                lists.append(value)
+            elif name not in ("forest", "no-headers", "headers", "cumulative"):
+                raise InvalidRequest(f"unknown ps option: {word}")
             continue
-        try:
-            if os.readlink(f"/proc/{entry}/ns/pid") == namespace:
-                found.append(_read(int(entry)))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # It ended, or is not ours to see.
-    found.sort(key=lambda process: process.pid)
-    columns = _columns(ps_args)
-    rows = [[_cell(process, column) for column in columns] for process in found]
-    return {"Titles": [column.upper() for column in columns], "Processes": rows}
+        letters = word.removeprefix("-")
+        bsd = bsd or not word.startswith("-")
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            if letter == "o" or (letter == "O" and not word.startswith("-")):
+                text = letters or (words.pop(0) if words else "")
+                if not text:
+                    raise InvalidRequest("ps option o: a list of columns is missing")
+                lists.append(text)
+                break
+            if letter not in "aAedefFgGhHjlLmNrTuUwxXyS":
+                raise InvalidRequest(f"unknown ps option: {letter} in {word}", hint="-ef, aux, or -o with columns")
+            style += letter
+    if lists:
+        return [pair for text in lists for pair in _read_list(text)]
+    return [(name, name.upper()) for name in _chosen(style, bsd=bsd).split()]
 
 
-def _columns(ps_args: str) -> list[str]:
-    words = ps_args.replace(",", " ").split()
-    if not words or words[0] in ("-ef", "ef", "-e"):
-        return ["uid", "pid", "ppid", "c", "stime", "tty", "time", "cmd"]
-    if words[0] in ("aux", "-aux"):
-        return ["user", "pid", "%cpu", "%mem", "vsz", "rss", "tty", "stat", "start", "time", "command"]
-    if words[0] in ("-o", "-eo", "o"):
-        wanted = [word.lower() for word in words[1:]]
-        unknown = [word for word in wanted if word not in _CELLS]
-        if unknown:
-            raise InvalidRequest(f"unknown ps column: {unknown[0]}", hint=f"known: {', '.join(sorted(_CELLS))}")
-        return wanted
-    raise InvalidRequest(f"ps options {ps_args!r} are not supported", hint="use none, aux, or -o with columns")
+def _chosen(style: str, *, bsd: bool) -> str:
+    """The columns of the option letters *style*."""
+    if bsd:
+        return _USER if "u" in style else _JOBS if "j" in style else _LONG if "l" in style else _BSD
+    for letter, columns in (("F", _EXTRA), ("l", _LONG), ("f", _FULL), ("j", "pid pgid sid tty time cmd")):
+        if letter in style:
+            return columns
+    return _USER if "u" in style and style.strip("aux") == "" else _PLAIN
+
+
+def _read_list(text: str) -> list[tuple[str, str]]:
+    """``pid,comm=NAME``: a title goes on to the end."""
+    found = []
+    rest = text
+    while rest:
+        name, _, rest = rest.partition(",")
+        name, equals, title = name.partition("=")
+        if equals and rest:
+            title, rest = f"{title},{rest}", ""
+        name = _ALIASES.get(name.lower(), name.lower())
+        if name not in _CELLS:
+            raise InvalidRequest(f'unknown user-defined format specifier "{name}"', hint=f"known: {_KNOWN}")
+        found.append((name, title if equals else name.upper()))
+    return found
 
 
 def _read(pid: int) -> _Process:
@@ -78,7 +134,14 @@ def _read(pid: int) -> _Process:
         pid=pid,
         parent=int(fields[1]),
         uid=folder.stat().st_uid,
+        group=int(fields[2]),
+        session=int(fields[3]),
         tty=int(fields[4]),
+        foreground=int(fields[5]),
+        priority=int(fields[15]),
+        nice=int(fields[16]),
+        processor=int(fields[36]),
+        threads=int(fields[17]),
         ticks=int(fields[11]) + int(fields[12]),
         started=int(fields[19]),
         size=int(fields[20]) // 1024,
@@ -101,10 +164,14 @@ def _clock(process: _Process) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
+def _lived(process: _Process) -> float:
+    """Seconds since its start."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - process.started / _TICKS
+
+
 def _share(process: _Process) -> float:
     """Processor time over life time, in per cent, as ps(1) counts it."""
-    lived = time.clock_gettime(time.CLOCK_BOOTTIME) - process.started / _TICKS
-    return 100 * process.ticks / _TICKS / max(lived, 1 / _TICKS)
+    return 100 * process.ticks / _TICKS / max(_lived(process), 1 / _TICKS)
 
 
 def _memory(process: _Process) -> float:
@@ -129,14 +196,28 @@ _CELLS: dict[str, Callable[[_Process], str]] = {
     "stime": _started,
     "start": _started,
     "tty": lambda p: "?" if p.tty == 0 else f"pts/{p.tty & 0xFF}",
-    "stat": lambda p: p.state,
+    "stat": lambda p: (
+        p.state + ("<" if p.nice < 0 else "N" if p.nice > 0 else "") + ("s" if p.session == p.pid else "")
+    ),
+    "s": lambda p: p.state,
+    "pgid": lambda p: str(p.group),
+    "sid": lambda p: str(p.session),
+    "tpgid": lambda p: str(p.foreground),
+    "pri": lambda p: str(39 - p.priority),
+    "ni": lambda p: str(p.nice),
+    "psr": lambda p: str(p.processor),
+    "nlwp": lambda p: str(p.threads),
+    "sz": lambda p: str(p.size * 1024 // os.sysconf("SC_PAGE_SIZE")),
+    "etimes": lambda p: str(int(_lived(p))),
+    "lstart": lambda p: time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(time.time() - _lived(p))),
     "time": _clock,
     "cmd": lambda p: p.command,
     "command": lambda p: p.command,
     "args": lambda p: p.command,
     "comm": lambda p: p.name,
 }
-
-
-def _cell(process: _Process, column: str) -> str:
-    return _CELLS[column](process)
+_ALIASES = {"pcpu": "%cpu", "pmem": "%mem", "state": "s", "tt": "tty", "tname": "tty", "vsize": "vsz", "rssize": "rss",
+            "nice": "ni", "euid": "uid", "euser": "user", "ruser": "user", "ruid": "uid", "pgrp": "pgid",
+            "sess": "sid", "session": "sid", "thcount": "nlwp", "start_time": "stime", "cputime": "time",
+            "ucmd": "comm", "ucomm": "comm", "bsdtime": "time", "bsdstart": "start"}  # fmt: skip
+_KNOWN = ", ".join(sorted(_CELLS))

@@ -15,16 +15,35 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MountPoint(_Record, frozen=True, kw_only=True):
-    """One mount a container asked for. ``source``: host folder or file ("" for tmpfs); ``volume``: its name."""
+    """One mount a container asked for.
+
+    - ``type``: bind, volume or tmpfs. ``source``: the host's folder or file of a bind, "" else.
+    - ``volume``, ``driver``, ``driver_options``, ``labels``, ``anonymous``: the volume, and how it is made if need be.
+    - ``subpath``: the part of the volume that is mounted ("": all). ``copy``: filled from the image.
+    - ``options``: a tmpfs' words. ``mode``: what was said after ``-v SOURCE:TARGET:``, as inspect shows it.
+    - ``propagation``: of a bind. ``must_exist``: a bind's source is not made. ``chown``: hand it to the user (``:U``).
+    - ``recursion``: "" (with all below, read-only as far as can be), "none", "writable" (only the top is read-only),
+      "force" (all must be read-only). ``hidden``: not in inspect's Mounts (``--tmpfs``).
+    """
 
     type: str
     source: str
     target: str
     volume: str = ""
+    driver: str = ""
+    driver_options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    anonymous: bool = False
+    subpath: str = ""
     read_only: bool = False
     options: tuple[str, ...] = ()
     copy: bool = False
     mode: str = ""
+    propagation: str = ""
+    must_exist: bool = False
+    chown: bool = False
+    recursion: str = ""
+    hidden: bool = False
 
 
 class EndpointRecord(_Record, frozen=True, kw_only=True):
@@ -122,7 +141,7 @@ class ContainerRecord(_Record, frozen=True, kw_only=True):
 
 
 class VolumeRecord(_Record, frozen=True, kw_only=True):
-    """A named or anonymous volume; the data is under ``volumes/NAME/_data``."""
+    """A named or anonymous volume; the local driver's data is under ``volumes/NAME/_data``."""
 
     name: str
     created: int
@@ -130,4 +149,3 @@ class VolumeRecord(_Record, frozen=True, kw_only=True):
     options: dict[str, str] = {}
     labels: dict[str, str] = {}
     anonymous: bool = False
-    filled: bool = False

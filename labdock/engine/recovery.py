@@ -11,6 +11,7 @@ import os
 import time
 from dataclasses import dataclass
 
+from labdock.engine import commits
 from labdock.engine.containers import Containers, Rooms
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.records import ContainerRecord
@@ -118,14 +119,17 @@ def _look_for_files(rooms: Rooms, record: ContainerRecord) -> ContainerRecord:
 async def _settle_start(
     rooms: Rooms, record: ContainerRecord, intent: Intent, fresh: bool, done: Repaired
 ) -> ContainerRecord:
-    """The engine was killed while starting *record*: its client has no answer. Undo it all."""
+    """The engine was killed while starting *record*: its client has no answer. Undo it all.
+
+    A start that its restart policy wanted has no client; it is tried again.
+    """
     done.undone += 1
     await _clear(rooms, record)
+    by_policy = record.state.status == Status.RESTARTING
     with rooms.database.transaction():
         undone = record.evolve(
-            status=Status.CREATED if record.state.status == Status.CREATED else Status.EXITED,
             pid=0,
-            error="the engine was killed while it started this container; start it again",
+            error="" if by_policy else "the engine was killed while it started this container; start it again",
         )
         rooms.ledger.put(rooms.stage.note(undone, (), {}))
         intent.done()
@@ -148,6 +152,8 @@ async def _settle(rooms: Rooms, containers: Containers, intent: Intent, done: Re
         record = rooms.ledger.get(intent.subject) if rooms.ledger.has_id(intent.subject) else None
         volumes = bool(intent.detail.get("volumes"))
         await containers.finish_removal(record, intent.subject, volumes, intent.done)
+    elif intent.action == commits.ACTION:
+        await commits.settle(rooms.driver, intent)
     elif intent.action.startswith("network."):
         await rooms.settle_network(intent)
 

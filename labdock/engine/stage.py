@@ -9,6 +9,7 @@ import asyncio
 import os
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,27 +17,24 @@ from typing import Any
 
 import msgspec
 
-from labdock.engine import creation, linking
+from labdock.engine import creation, linking, naming, sharing
+from labdock.engine.devices import bind_devices
 from labdock.engine.ledger import Ledger
-from labdock.engine.mounts import DOCKER_SOCKETS
 from labdock.engine.placing import Places, Ports, keep
-from labdock.engine.processes import list_processes
-from labdock.engine.records import ContainerRecord, MountPoint
+from labdock.engine.records import ContainerRecord
+from labdock.engine.rlimits import bound_rlimits, bound_score
+from labdock.engine.security import parse_security
+from labdock.engine.sources import Sources
 from labdock.engine.volumes import Volumes
-from labdock.errors import InvalidRequest
-from labdock.network import Endpoint, names
+from labdock.network import Endpoint
 from labdock.network.networks import Networks
 from labdock.runtime import Bundle, users
-from labdock.runtime.spec import Rlimit, SpecMount, SpecRequest, build_spec
-from labdock.schema.container import HostConfig
+from labdock.runtime.spec import SpecMount, SpecRequest, build_spec
+from labdock.schema.ids import new_id
 from labdock.schema.paths import Paths
 from labdock.store.snapshots import Snapshotter, mounting
 
 Wire = dict[str, Any]
-
-
-#: IpcMode words that mean a namespace of the container's own.
-_OWN_IPC = {"": "private", "shareable": "private", "none": "private"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +64,14 @@ class Stage:
         self._snapshotter = snapshotter
         self._networks = networks
         self._volumes = volumes
+        self.sources = Sources(paths, volumes)
         self._ledger = ledger
+        self._staged: set[str] = set()
+        self._borrowed: Counter[str] = Counter()
         self.places = Places(networks, ledger)
+        self.places.refresh = self.refresh_files
         self.execs_of: Callable[[str], list[str]] = lambda container: []
-        for folder in (self.box / "c", self.box / "rootfs", self.box / "netns", self._containers):
+        for folder in (self.box / "c", self.box / "rootfs", self.box / "netns", self.box / "shm", self._containers):
             folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -83,40 +85,68 @@ class Stage:
     def rootfs(self, container: str) -> Path:
         return self.box / "rootfs" / container
 
+    def _shm(self, container: str) -> Path:
+        return self.box / "shm" / container
+
     def bundle_folder(self, container: str) -> Path:
         return self.box / "c" / container
 
     # -- checks before anything is made -------------------------------------------------------------
 
     def check(self, record: ContainerRecord) -> None:
-        """Refuse a bind source that must exist and does not."""
-        for mount in record.mounts:
-            if mount.type == "bind" and mount.mode == "must-exist" and not os.path.lexists(mount.source):
-                raise InvalidRequest(
-                    f'invalid mount config for type "bind": bind source path does not exist: {mount.source}',
-                    hint="-v makes a missing folder, --mount does not",
-                )
+        """Refuse mounts that can't be made."""
+        self.sources.check(record)
 
     # -- set up -------------------------------------------------------------------------------------
+
+    async def populate(self, record: ContainerRecord) -> None:
+        """Make the volumes of a container that is being created, and fill those that are empty from its image."""
+        wanted = [mount for mount in record.mounts if mount.type == "volume"]
+        for mount in wanted:
+            await self._volumes.ensure(mount)
+        if not any(mount.copy for mount in wanted):
+            return
+        # Not the container's own: its start may come while a driver still unmounts.
+        holder = new_id()
+        image = await asyncio.to_thread(self._open_image, record.id)
+        try:
+            for mount in wanted:
+                if mount.copy:
+                    place = await self._volumes.acquire(mount.volume, holder)
+                    await self._volumes.fill(mount, place, Path(f"/proc/self/fd/{image}"))
+        finally:
+            os.close(image)
+            await self._volumes.release(holder)
+
+    def _open_image(self, container: str) -> int:
+        """A folder fd of what *container* stands on. Blocks."""
+        key, point = f"filling-{container}", self.rootfs(container)
+        parent = self._snapshotter.stat(container).parent
+        assert parent is not None
+        # A look, because it has no upper layer: one that has is written to the disk when it goes (ovl_sync_fs).
+        wanted = self._snapshotter.view(key, parent)
+        point.mkdir(exist_ok=True)
+        try:
+            return mounting.open_mounted(wanted, point)
+        finally:
+            point.rmdir()
+            self._snapshotter.remove(key)
 
     async def set_up(self, record: ContainerRecord) -> tuple[Bundle, tuple[Endpoint, ...], Ports]:
         """Make everything the container needs; the caller tears down when this or a later step fails."""
         network = asyncio.create_task(self._set_up_network(record))
         try:
+            self._staged.add(record.id)
             rootfs = self.mount_root(record.id)
-            for mount in record.mounts:
-                if mount.type == "volume":
-                    self._volumes.ensure(mount.volume)
-                    if mount.copy:
-                        await self._volumes.fill(mount.volume, rootfs, mount.target)
             user = users.resolve(rootfs, record.config.user or "", record.host.group_add or ())
+            mounts = await self.sources.prepare(record, rootfs, user.uid, user.gid)
         except BaseException:
             network.cancel()
             await asyncio.wait([network])
             raise
         netns, endpoints, ports = await network
         files = self._write_files(record, endpoints)
-        spec = build_spec(self._request(record, rootfs, user, netns, files))
+        spec = build_spec(self._request(record, rootfs, user, netns, files, mounts))
         folder = self.bundle_folder(record.id)
         folder.mkdir(exist_ok=True)
         log = None if record.host.log_config and record.host.log_config.type == "none" else self._log(record.id)
@@ -135,11 +165,42 @@ class Stage:
         return self._containers / container / "log"
 
     def mount_root(self, container: str) -> Path:
-        """Mount the container's snapshot; its root folder."""
+        """Mount the container's snapshot, unless it is; its root folder."""
         target = self.rootfs(container)
         target.mkdir(exist_ok=True)
-        mounting.mount_all(self._snapshotter.mounts(container), target)
+        if not os.path.ismount(target):
+            mounting.mount_all(self._snapshotter.mounts(container), target)
         return target
+
+    def borrow_root(self, container: str) -> Path:
+        """The mounted root of a container that does not run, until :meth:`give_back_root`; a start shares it."""
+        root = self.mount_root(container)
+        self._borrowed[container] += 1
+        return root
+
+    async def give_back_root(self, container: str) -> None:
+        self._borrowed[container] -= 1
+        if self._borrowed[container] <= 0:
+            del self._borrowed[container]
+            if container not in self._staged:
+                await asyncio.to_thread(unmount_root, self.rootfs(container))
+
+    async def lend_mounts(self, record: ContainerRecord, root: Path) -> tuple[str, tuple[SpecMount, ...]]:
+        """The mounts of a container that does not run, whose root is at *root*, and the name they are held under."""
+        holder = f"{record.id}-{os.urandom(4).hex()}"
+        # Handing a mount over to the container's user is for its start.
+        mounts = tuple(msgspec.structs.replace(mount, chown=False) for mount in record.mounts)
+        try:
+            borrower = msgspec.structs.replace(record, id=holder, mounts=mounts)
+            return holder, await self.sources.prepare(borrower, root, 0, 0)
+        except BaseException:
+            await self.take_back_mounts(holder)
+            raise
+
+    async def take_back_mounts(self, holder: str) -> None:
+        """End what :meth:`lend_mounts` began."""
+        await asyncio.to_thread(self.sources.unpin, holder)
+        await self._volumes.release(holder)
 
     async def _set_up_network(self, record: ContainerRecord) -> tuple[str | None, tuple[Endpoint, ...], Ports]:
         """The netns path (None: a fresh empty one is not needed, "host": the sandbox's), addresses, ports."""
@@ -147,37 +208,19 @@ class Stage:
 
     def _write_files(self, record: ContainerRecord, endpoints: tuple[Endpoint, ...]) -> dict[str, str]:
         """/etc/hosts, hostname and resolv.conf, on disk in the container's folder: target → source."""
+        folder = self._containers / record.id
+        folder.mkdir(exist_ok=True)
         owner = self.places.owner_of(record)
         if owner is not record:
             # With the namespace of another container come its names.
             folder = self._containers / owner.id
-            return {f"/etc/{name}": str(folder / name) for name in ("hostname", "hosts", "resolv.conf")}
-        folder = self._containers / record.id
-        folder.mkdir(exist_ok=True)
-        host = record.host
-        hostname = record.config.hostname or record.id[:12]
-        addresses = tuple(ip for endpoint in endpoints for ip in (endpoint.ip, endpoint.ip6))
-        gateway = endpoints[0].gateway if endpoints else ""
-        contents = {
-            "hostname": f"{hostname}\n",
-            "hosts": names.hosts_file(
-                hostname,
-                addresses,
-                domainname=record.config.domainname or "",
-                extra=(*(host.extra_hosts or ()), *linking.hosts(record, self._ledger)),
-                gateway=gateway,
-            ),
-            "resolv.conf": names.resolv_conf(
-                self._networks.nameservers,
-                self._networks.search,
-                servers=host.dns or (),
-                search_domains=host.dns_search or (),
-                options=host.dns_options or (),
-            ),
-        }
-        for name, text in contents.items():
-            (folder / name).write_text(text)
-        return {f"/etc/{name}": str(folder / name) for name in contents}
+            return {f"/etc/{name}": str(folder / name) for name in naming.FILES}
+        return naming.write(folder, naming.compose(record, endpoints, self._networks, self._ledger))
+
+    def refresh_files(self, before: ContainerRecord, after: ContainerRecord) -> None:
+        """The running container's networks have changed: so do the names in its files."""
+        texts = [naming.compose(one, one.endpoints, self._networks, self._ledger) for one in (before, after)]
+        naming.rewrite(self._containers / after.id, *texts)
 
     def _request(
         self,
@@ -186,10 +229,16 @@ class Stage:
         user: users.User,
         netns: str | None,
         files: dict[str, str],
+        mounts: tuple[SpecMount, ...],
     ) -> SpecRequest:
         host, config, machine = record.host, record.config, self._machine
-        mounts = tuple(self._spec_mount(mount) for mount in record.mounts if mount.type != "tmpfs")
-        security = _security(host, machine)
+        security = parse_security(host)
+        seccomp = security.seccomp if machine.seccomp or security.seccomp != "default" else "unconfined"
+        spaces = sharing.find_namespaces(record, self._ledger.get, self._shm)
+        if spaces.shm == str(self._shm(record.id)):
+            sharing.make_shm(self._shm(record.id), spaces.shm_size)
+        if spaces.shm:
+            mounts = (SpecMount("/dev/shm", spaces.shm, "bind", ("bind", "rprivate")), *mounts)
         return SpecRequest(
             rootfs=str(rootfs),
             args=record.args,
@@ -206,49 +255,31 @@ class Stage:
             cap_add=host.cap_add or (),
             cap_drop=host.cap_drop or (),
             no_new_privileges=security.no_new_privileges,
-            seccomp=security.seccomp,
+            seccomp=seccomp,
             machine=platform.machine(),
-            masked=host.masked_paths,
-            readonly=host.readonly_paths,
-            mounts=mounts,
+            masked=() if security.open_paths else host.masked_paths,
+            readonly=() if security.open_paths else host.readonly_paths,
+            mounts=(*bind_devices(host), *mounts),
+            propagation=self.sources.propagation(record),
             files=files,
             tmpfs={m.target: ",".join(m.options) for m in record.mounts if m.type == "tmpfs"},
-            shm_size=host.shm_size or 64 << 20,
+            shm_size=spaces.shm_size,
             network=netns,
-            pid=host.pid_mode or "private",
-            ipc=_OWN_IPC.get(host.ipc_mode or "", host.ipc_mode or ""),
-            uts=host.uts_mode or "private",
-            cgroup=host.cgroupns_mode or "private",
+            pid=spaces.pid,
+            ipc=spaces.ipc,
+            uts=spaces.uts,
+            cgroup=spaces.cgroup,
             cgroup_mount=machine.cgroup_mount,
             sysctls=host.sysctls or {},
-            rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in host.ulimits or ()),
+            rlimits=bound_rlimits(host)[0],
             init=machine.init if host.init else None,
-            oom_score_adj=host.oom_score_adj or None,
+            oom_score_adj=bound_score(host)[0],
             annotations=host.annotations or {},
             single_id=machine.single_id,
         )
 
     def _short(self, record: ContainerRecord) -> str:
         return self.places.owner_of(record).id[:12]
-
-    def _spec_mount(self, mount: MountPoint) -> SpecMount:
-        source = str(self._volumes.data(mount.volume)) if mount.type == "volume" else self._bind_source(mount)
-        access = "ro" if mount.read_only else "rw"
-        return SpecMount(mount.target, source, "bind", ("rbind", access, *(mount.options or ("rprivate",))))
-
-    def _bind_source(self, mount: MountPoint) -> str:
-        if mount.source in DOCKER_SOCKETS or mount.source == str(self._paths.socket):
-            return str(self._paths.socket)
-        if mount.mode != "must-exist" and not os.path.lexists(mount.source):
-            # Docker makes a missing folder for -v.
-            try:
-                os.makedirs(mount.source)
-            except OSError as error:
-                raise InvalidRequest(
-                    f"error while creating mount source path '{mount.source}': {error.strerror}",
-                    hint="make the folder yourself, or choose one you may write to",
-                ) from error
-        return mount.source
 
     # -- facts ----------------------------------------------------------------------------------------
 
@@ -264,9 +295,6 @@ class Stage:
     def resolve_user(self, record: ContainerRecord, text: str) -> users.User:
         """Who *text* is in the running container. Raises InvalidRequest in Docker's words."""
         return users.resolve(self.rootfs(record.id), text, record.host.group_add or ())
-
-    async def top(self, record: ContainerRecord, ps_args: str) -> Wire:
-        return await asyncio.to_thread(list_processes, record.state.pid, ps_args)
 
     # -- tear down ------------------------------------------------------------------------------------
 
@@ -287,21 +315,29 @@ class Stage:
     async def clear(self, container: str) -> None:
         """The second half: its mounts and its bundle."""
 
+        self._staged.discard(container)
+        borrowed = container in self._borrowed
+
         def take_away() -> None:
-            unmount_root(self.rootfs(container))
+            if not borrowed:
+                unmount_root(self.rootfs(container))
+            sharing.drop_shm(self._shm(container))
             shutil.rmtree(self.bundle_folder(container), ignore_errors=True)
+            self.sources.unpin(container)
 
         # quirk: an overlay that goes writes out all of the file system it lies on (ovl_sync_fs): seconds, at times.
         await asyncio.to_thread(take_away)
+        await self._volumes.release(container)
 
     async def restore(self, alive: list[str]) -> None:
         """After an engine restart: what *alive* containers hold is kept, the rest is taken away."""
         await self._networks.restore(alive)
         keep = set(alive)
-        for folder in (self.box / "c", self.box / "rootfs"):
+        for folder in (self.box / "c", self.box / "rootfs", self.box / "shm"):
             for name in os.listdir(folder):
                 if name not in keep:
                     await self.tear_down_id(name)
+        await self._volumes.restore(alive)
 
     async def forget(self, container: str) -> None:
         """Remove the container's folder on disk: its log and files."""
@@ -310,33 +346,7 @@ class Stage:
 
 def unmount_root(root: Path) -> None:
     """Unmount and remove the mount point *root*, if it is there. Lazily: a helper may still look at it."""
-    while os.path.ismount(root):
+    while mounting.is_mounted(root):
         mounting.unmount(root, lazy=True)
     if root.exists():
         root.rmdir()
-
-
-@dataclass(frozen=True, slots=True)
-class _Security:
-    no_new_privileges: bool
-    seccomp: Any
-
-
-def _security(host: HostConfig, machine: Machine) -> _Security:
-    """``--security-opt``, checked. Raises InvalidRequest for an unknown word."""
-    no_new_privileges = False
-    seccomp: Any = "default" if machine.seccomp else "unconfined"
-    for option in host.security_opt or ():
-        key, _, value = option.replace(":", "=", 1).partition("=") if "=" not in option else option.partition("=")
-        if key == "no-new-privileges":
-            no_new_privileges = value.lower() in ("", "1", "true")
-        elif key == "seccomp" and value == "unconfined":
-            seccomp = "unconfined"
-        elif key == "seccomp":
-            try:
-                seccomp = msgspec.json.decode(value, type=dict[str, Any])
-            except msgspec.MsgspecError as error:
-                raise InvalidRequest(f"opening seccomp profile failed: {error}") from error
-        elif key not in ("label", "apparmor", "systempaths", "writable-cgroups"):
-            raise InvalidRequest(f'invalid --security-opt 2: "{option}"')
-    return _Security(no_new_privileges, seccomp)

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from labdock.build import OnOutput, RunRequest
+from labdock.engine import naming
 from labdock.engine.stage import Machine, unmount_root
-from labdock.errors import Unsupported
 from labdock.network import names
 from labdock.network.networks import Networks
 from labdock.runtime import Attachment, Bundle, RuntimeDriver, users
@@ -57,13 +57,20 @@ class StepRunner:
         addresses: tuple[str, ...] = ()
         if request.network != "host":
             netns = await self._networks.create_sandbox(request.container)
-        if request.network in ("", "default", "bridge"):
-            addresses = ((await self._networks.connect(request.container, "bridge")).ip,)
-        elif request.network not in ("host", "none"):
-            raise Unsupported(f"RUN steps on network {request.network!r} are not supported yet", hint="use default")
+        named = False
+        if request.network not in ("host", "none"):
+            name = "bridge" if request.network in ("", "default") else request.network
+            addresses = ((await self._networks.connect(request.container, name)).ip,)
+            # It finds others by their names and has none itself.
+            named = self._networks.inspect(name).has_names
         hostname = request.container[:12]
-        (folder / "hosts").write_text(names.hosts_file(hostname, addresses, extra=request.hosts))
-        (folder / "resolv.conf").write_text(names.resolv_conf(self._networks.nameservers, self._networks.search))
+        extra = list(request.hosts)
+        extra += naming.host_entries(self._networks, extra, reachable=request.network != "none")
+        (folder / "hostname").write_text(f"{hostname}\n")
+        (folder / "hosts").write_text(names.hosts_file(hostname, addresses, extra=extra))
+        (folder / "resolv.conf").write_text(
+            names.resolv_conf(self._networks.nameservers, self._networks.search, named=named)
+        )
         given = {entry.partition("=")[0] for entry in request.env}
         env = (*request.env, *(() if "HOME" in given else (f"HOME={user.home}",)))
         return build_spec(
@@ -78,7 +85,7 @@ class StepRunner:
                 hostname=hostname,
                 seccomp="default" if self._machine.seccomp else "unconfined",
                 machine=platform.machine(),
-                files={f"/etc/{name}": str(folder / name) for name in ("hosts", "resolv.conf")},
+                files={f"/etc/{name}": str(folder / name) for name in naming.FILES},
                 mounts=tuple(SpecMount(one.target, one.source, one.kind, one.options) for one in request.mounts),
                 shm_size=request.shm_size or 64 << 20,
                 network=netns,

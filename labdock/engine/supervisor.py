@@ -58,7 +58,8 @@ class Live:
 
 
 class Supervisor:
-    """Owns every container's task. ``remove`` is called when an auto-removed container has ended.
+    """Owns every container's task. ``remove`` is called when an auto-removed container has ended, ``constrain``
+    before a container's first process runs.
 
     *sleep* is the clock of restart back-off and of retries.
     """
@@ -85,6 +86,7 @@ class Supervisor:
         self.remove: Callable[[str], Awaitable[None]] | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self.watchers: list[Watcher] = []
+        self.constrain: Callable[[ContainerRecord, int], None] = lambda record, pid: None
         self.stopping = False
 
     def live(self, container: str) -> Live:
@@ -131,6 +133,7 @@ class Supervisor:
             for session in live.sessions:
                 attachment = await monitored.attach(stdin=session.stdin, stdout=session.stdout, stderr=session.stderr)
                 await session.bind(attachment, live.ended)
+            self.constrain(record, monitored.pid)
             await self._driver.start(record.id)
             # It may have been renamed or updated meanwhile.
             now = self._ledger.get(record.id).evolve(restarts=record.state.restarts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import platform
@@ -18,7 +19,7 @@ from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
 from labdock.engine.views import show_time, summarise
 from labdock.engine.volumes import Volumes
-from labdock.errors import NoSuchImage
+from labdock.errors import NoSuchImage, NotFound
 from labdock.host.plan import Plan
 from labdock.schema.paths import Paths
 from labdock.store.snapshots import Snapshotter
@@ -113,7 +114,7 @@ class System:
             "DriverStatus": [["Rung", plan.rung], ["Identity", plan.identity], ["Egress", plan.egress]],
             "DockerRootDir": str(self._paths.data),
             "SystemStatus": None,
-            "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "none"], "Authorization": None,
+            "Plugins": {"Volume": self._volumes.drivers, "Network": ["bridge", "host", "none"], "Authorization": None,
                         "Log": ["json-file", "none"]},
             "MemoryLimit": "memory" in plan.controllers,
             "SwapLimit": False,
@@ -172,7 +173,7 @@ class System:
         if not kinds or "container" in kinds:
             found["Containers"] = await asyncio.to_thread(self._measure, tuple(self._ledger))
         if not kinds or "volume" in kinds:
-            found["Volumes"] = await asyncio.to_thread(self._volumes.measure)
+            found["Volumes"] = await self._volumes.measure()
         if not kinds or "build-cache" in kinds:
             cached = await self._list_cache()
             found["BuildCache"] = cached
@@ -180,11 +181,13 @@ class System:
         return found
 
     def _measure(self, records: Sequence[ContainerRecord]) -> list[Wire]:
-        return [
-            summarise(record, volumes=str(self._volumes.folder)) | {"SizeRw": self._snapshotter.usage(record.id).size}
-            for record in records
-            if self._snapshotter.has(record.id)
-        ]
+        found = []
+        for record in records:
+            # One may be removed meanwhile.
+            with contextlib.suppress(NotFound):
+                size = self._snapshotter.usage(record.id).size
+                found.append(summarise(record, volumes=str(self._volumes.folder)) | {"SizeRw": size})
+        return found
 
     async def explain(self, ref: str) -> Wire:
         """What was done to make the container *ref* (``labdock explain``). Raises NoSuchContainer."""

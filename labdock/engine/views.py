@@ -110,10 +110,11 @@ def show_mount(mount: MountPoint, volumes: str) -> Wire:
         "Destination": mount.target,
         "Mode": mount.mode,
         "RW": not mount.read_only,
-        "Propagation": "rprivate" if mount.type == "bind" else "",
+        "Propagation": mount.propagation,
     }
     if mount.type == "volume":
-        shown |= {"Name": mount.volume, "Source": f"{volumes}/{mount.volume}/_data", "Driver": "local"}
+        source = f"{volumes}/{mount.volume}/_data"
+        shown |= {"Name": mount.volume, "Source": source, "Driver": mount.driver or "local"}
     return shown
 
 
@@ -153,7 +154,7 @@ def show_container(
         "ExecIDs": execs,
         "HostConfig": show_host_config(record.host_sent, record.network),
         "GraphDriver": {"Name": driver, "Data": None},
-        "Mounts": [show_mount(mount, volumes) for mount in record.mounts],
+        "Mounts": [show_mount(mount, volumes) for mount in record.mounts if not mount.hidden],
         "Config": config,
         "NetworkSettings": show_network_settings(record, netns, show_ports(record)),
     }
@@ -190,7 +191,7 @@ def summarise(record: ContainerRecord, *, volumes: str, now: int | None = None) 
         "Status": describe_status(record.state, now or time.time_ns()),
         "HostConfig": {"NetworkMode": record.host.network_mode or record.network},
         "NetworkSettings": {"Networks": show_endpoints(record)},
-        "Mounts": [show_mount(mount, volumes) for mount in record.mounts],
+        "Mounts": [show_mount(mount, volumes) for mount in record.mounts if not mount.hidden],
     }
 
 

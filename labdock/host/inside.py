@@ -31,27 +31,43 @@ class Inside:
     probes: tuple[Probe, ...]
 
 
-def settle(data: Path, fuse_overlayfs: str | None, networked: bool) -> Inside:
+#: The storage drivers, the best first (store.snapshots has them).
+DRIVERS = ("overlay", "fuse-overlayfs", "copy", "flat")
+
+
+def settle(data: Path, fuse_overlayfs: str | None, networked: bool, driver: str = "") -> Inside:
     """Make the sandbox a place to run containers in, and say what could not be had.
 
-    Mounts become private, /proc and cgroup2 fresh, ``lo`` up, addresses forwarded, and overlay is tried on the
-    file system of *data* (a folder). ``networked``: the sandbox has a network namespace of its own.
+    Mounts become slaves of the host's, /proc and cgroup2 fresh, ``lo`` up, addresses forwarded, and overlay is tried
+    on the file system of *data* (a folder). ``networked``: the sandbox has a network namespace of its own. *driver*:
+    the storage driver that was asked for; "" for the store's own, or the best.
     """
-    mounts.mount("none", "/", None, mounts.REC | mounts.PRIVATE)
+    # Slaves: what the host mounts later appears in the sandbox too; nothing goes the other way.
+    mounts.mount("none", "/", None, mounts.REC | mounts.SLAVE)
     proc = _try_proc()
     cgroup, controllers = _try_cgroups()
-    overlay = try_overlay(data)
-    probes = [proc, cgroup, overlay]
-    snapshotter = "overlay" if overlay.ok else "copy"
-    if not overlay.ok:
-        fuse = try_fuse_overlay(data, fuse_overlayfs)
-        probes.append(fuse)
-        snapshotter = "fuse-overlayfs" if fuse.ok else "copy"
+    snapshotter, storage = choose_driver(data, fuse_overlayfs, driver)
+    probes = [proc, cgroup, *storage]
     if networked:
         probes.append(_try_network())
     return Inside(
         snapshotter, "fresh" if proc.ok else "bind", "v2" if cgroup.ok else "none", controllers, tuple(probes)
     )
+
+
+def choose_driver(data: Path, fuse_overlayfs: str | None, driver: str) -> tuple[str, list[Probe]]:
+    """The storage driver and what was tried for it: *driver*, else what made the store in *data*, else the best."""
+    made = [name for name in DRIVERS if (data / "snapshots" / name / "ledger.db").exists()]
+    wanted = driver or (made[0] if made else "")
+    overlay = try_overlay(data)
+    if wanted == "overlay" or (not wanted and overlay.ok):
+        return "overlay", [overlay]
+    if wanted in ("copy", "flat"):
+        return wanted, [overlay]
+    fuse = try_fuse_overlay(data, fuse_overlayfs)
+    if wanted == "fuse-overlayfs" or (not wanted and fuse.ok):
+        return "fuse-overlayfs", [overlay, fuse]
+    return wanted or "copy", [overlay, fuse]
 
 
 def _refused(name: str, error: OSError, cost: str, lift: str, who: str) -> Probe:

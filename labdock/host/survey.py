@@ -74,8 +74,9 @@ def survey(data: Path, environment: Mapping[str, str], uid: int, gid: int) -> Su
 def conclude(outside: Survey, inside: Inside) -> Plan:
     """The Plan of both halves. Raises HostUnfit for a machine below rung R0, with the refused probe's remedy."""
     needed = {"fresh /proc", "cgroup2", "network"}
-    if inside.snapshotter not in ("overlay", "fuse-overlayfs"):
-        needed |= {"overlay", "fuse-overlayfs"}
+    if inside.snapshotter in ("overlay", "fuse-overlayfs"):
+        # Asked for, or the store was made with it: no other will do.
+        needed.add(inside.snapshotter)
     for probe in inside.probes:
         if probe.name in needed and not probe.ok:
             raise HostUnfit(
@@ -84,6 +85,8 @@ def conclude(outside: Survey, inside: Inside) -> Plan:
             )
     notices = [*outside.notices]
     notices.extend(f"{probe.cost} ({probe.detail})" for probe in inside.probes if probe.ok and probe.cost)
+    if inside.snapshotter in ("copy", "flat"):
+        notices.append(f"the storage driver is {inside.snapshotter}: a container's root costs a copy of its image")
     return Plan(
         rung="R0",
         identity=outside.identity.kind,

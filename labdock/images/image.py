@@ -14,6 +14,7 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Kept by image id. ``sizes``: bytes of each layer's plain tar, bottom first; ``time_ns`` when it came.
 
     ``foreign``: the manifest came with the image, so its bytes and those of the layers are to stay as they are.
+    ``parent``: the id of the image whose container it was made of.
     """
 
     id: str
@@ -24,6 +25,7 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[int, ...]
     time_ns: int
     foreign: bool = False
+    parent: str = ""
 
 
 class NameRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,7 @@ class Image:
     names: tuple[Reference, ...]
     digests: tuple[Reference, ...] = ()
     foreign: bool = False
+    parent: str = ""
 
     @property
     def size(self) -> int:

@@ -11,7 +11,7 @@ import builtins
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -127,6 +127,7 @@ class Images:
             tuple(references.parse(name) for name in sorted(names)),
             tuple(references.parse(name) for name in sorted(digests)),
             record.foreign,
+            record.parent,
         )
 
     def _config(self, record: ImageRecord) -> ImageConfig:
@@ -165,14 +166,16 @@ class Images:
 
     # Making
 
-    def assemble(self, config: ImageConfig, layers: Sequence[Layer], names: Sequence[str]) -> Image:
+    def assemble(
+        self, config: ImageConfig, layers: Sequence[Layer], names: Sequence[str], *, parent: str = ""
+    ) -> Image:
         """The image of *config* over *layers* (bottom first, their blobs here), under *names*.
 
         The config's rootfs is set from the layers. The same config and layers give the same id.
         """
         diff_ids = tuple(layer.diff_id for layer in layers)
         config = msgspec.structs.replace(config, rootfs=RootFS(diff_ids=diff_ids))
-        return self.adopt(oci.encode_config(config), layers, names)
+        return self.adopt(oci.encode_config(config), layers, names, parent=parent)
 
     def adopt(
         self,
@@ -181,6 +184,7 @@ class Images:
         names: Sequence[str],
         origin: Origin | None = None,
         sizes: Mapping[str, int] | None = None,
+        parent: str = "",
     ) -> Image:
         """As assemble, with the config's own bytes, which decide the id. Corrupt when they don't fit the layers.
 
@@ -215,6 +219,7 @@ class Images:
                 sizes=tuple(known[x.diff_id] if x.diff_id in known else self._plain_size(x) for x in layers),
                 time_ns=time.time_ns(),
                 foreign=origin is not None,
+                parent=parent,
             )
             with self._settling, self._db.transaction():
                 # An image that is here keeps the manifest it came with, so that its digest stays what it was.
@@ -264,9 +269,9 @@ class Images:
             self.unpack_layers(layers)
         return image.top
 
-    def unpack_layers(self, layers: Sequence[Layer]) -> Mapping[str, int]:
+    def unpack_layers(self, layers: Sequence[Layer], verified: Collection[str] = ()) -> Mapping[str, int]:
         """See :meth:`Unpacker.unpack`."""
-        return self.unpacker.unpack(layers)
+        return self.unpacker.unpack(layers, verified)
 
     # Naming and removing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,10 +28,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class HostNetwork:
-    """What the host's own network looks like: its ``routes`` ("ip/prefix", to avoid) and DNS ``search`` domains."""
+    """What the host's own network looks like: its ``routes`` ("ip/prefix", to avoid), DNS ``search`` domains and
+    ``nameservers`` (textual addresses)."""
 
     routes: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
 
 
 class Outside(Protocol):
@@ -57,11 +60,26 @@ class Outside(Protocol):
         Raises SystemFailure (no such host) and Unavailable (refused, unreachable, no answer in time).
         """
 
+    async def dial_udp(self, ip: str, port: int) -> socket.socket:
+        """A non-blocking UDP socket of the host's network, connected to *ip*:*port*. Raises Unavailable."""
+
+    def keep(self, owner: str, sockets: Sequence[socket.socket]) -> None:
+        """Keep copies of *sockets* for the next engine, in the place of what *owner* had kept."""
+
+    def let_go(self, owner: str) -> None:
+        """Close the copies that *owner* has. No error when there are none."""
+
+    async def kept(self) -> dict[str, list[socket.socket]]:
+        """Copies, non-blocking, of what is kept, by owner."""
+
     async def dial_agent(self, path: str) -> socket.socket:
         """A connected, non-blocking socket to the one at *path*, absolute, on the host: an ssh agent's.
 
         Raises InvalidRequest, Unavailable.
         """
+
+    async def look(self, path: str) -> tuple[int, int] | None:
+        """(st_dev, st_ino) of *path* as the host sees it; None when it can't be told."""
 
 
 @dataclass(frozen=True, slots=True)

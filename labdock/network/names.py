@@ -13,6 +13,10 @@ FORWARDER: Final = "10.0.2.3"
 #: The host, as far as it can be reached from inside (its loopback only with --host-loopback).
 HOST: Final = "10.0.2.2"
 HOST_GATEWAY: Final = "host-gateway"
+#: Where the name service is in every container that is in a network with names (network/dns/doors.py).
+RESOLVER: Final = "127.0.0.11"
+#: A bare name is asked for as it is first: the name service knows it, or nobody does. As Docker has it.
+_BARE_FIRST: Final = "ndots:0"
 #: glibc's own bounds (man 5 resolv.conf).
 MOST_NAMESERVERS: Final = 3
 
@@ -24,6 +28,15 @@ _LOCAL: Final = (
     "ff02::1\tip6-allnodes",
     "ff02::2\tip6-allrouters",
 )
+
+
+def change_lines(text: str, before: str, after: str) -> str:
+    """*text*, which a program may have changed since it was *before*, with what makes *before* into *after*."""
+    if text == before:
+        return after
+    old, new = before.splitlines(), after.splitlines()
+    kept = [line for line in text.splitlines() if line not in old or line in new]
+    return "\n".join((*kept, *(line for line in new if line not in old and line not in kept))) + "\n"
 
 
 def hosts_file(
@@ -81,10 +94,12 @@ def resolv_conf(
     servers: Sequence[str] = (),
     search_domains: Sequence[str] = (),
     options: Sequence[str] = (),
+    named: bool = False,
 ) -> str:
     """/etc/resolv.conf: *nameservers* and *search* unless the container has its own *servers*, *search_domains*.
 
-    A search domain "." alone means none. Raises InvalidRequest for a server that is no address.
+    *named*: the name service is asked, which asks *servers* for what it does not know. A search domain "." alone
+    means none. Raises InvalidRequest for a server that is no address.
     """
     lines = []
     for server in servers:
@@ -95,7 +110,10 @@ def resolv_conf(
     domains = [domain for domain in search_domains or search if domain != "."]
     if domains:
         lines.append(f"search {' '.join(domains)}")
-    lines += [f"nameserver {server}" for server in (servers or nameservers)[:MOST_NAMESERVERS]]
+    chosen = (RESOLVER,) if named else tuple(servers or nameservers)[:MOST_NAMESERVERS]
+    lines += [f"nameserver {server}" for server in chosen]
+    if named and not any(option.startswith("ndots:") for option in options):
+        options = (*options, _BARE_FIRST)
     if options:
         lines.append(f"options {' '.join(options)}")
     return "\n".join(lines) + "\n"
@@ -109,3 +127,18 @@ def search_of(host: str) -> tuple[str, ...]:
         if words and words[0] in ("search", "domain"):
             found = tuple(words[1:] if words[0] == "search" else words[1:2])
     return found
+
+
+def nameservers_of(host: str) -> tuple[str, ...]:
+    """The name servers in *host*, the text of the host's resolv.conf; what is no address is passed over."""
+    found: list[str] = []
+    for line in host.splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0] != "nameserver":
+            continue
+        try:
+            ipaddress.ip_address(words[1])
+        except ValueError:
+            continue
+        found.append(words[1])
+    return tuple(dict.fromkeys(found))[:MOST_NAMESERVERS]

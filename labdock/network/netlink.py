@@ -235,6 +235,14 @@ def _split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += (length + 3) & ~3
 
 
+def acknowledgements(data: bytes) -> Iterator[tuple[int, int]]:
+    """The acknowledgements in a datagram: sequence number, errno (0: done)."""
+    for kind, sequence, body in _split(data):
+        if kind == _ERROR:
+            (code,) = struct.unpack_from("=i", body)
+            yield sequence, -code
+
+
 def _parse(data: bytes) -> Attributes:
     found: Attributes = {}
     at = 0

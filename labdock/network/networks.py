@@ -14,6 +14,8 @@ from typing import Final
 
 from labdock.errors import Conflict, Forbidden, NoSuchNetwork, SystemFailure, Unsupported
 from labdock.network import Endpoint, HostNetwork, Outside, ipam, links, names, planning, ports, rules
+from labdock.network.dns.members import Registrar
+from labdock.network.dns.service import HOST_NAMES, NameService
 from labdock.network.drivers import bridge, vlans
 from labdock.network.endpoints import Endpoints, Wanted, choose_gateway
 from labdock.network.netlink import Netlink
@@ -35,7 +37,8 @@ class Networks:
     """All networks of the engine. *netns_folder* lies on the sandbox's tmpfs; *nft* is nft(8)'s path.
 
     The kernel's work happens in a thread of its own (netns.Corner); methods never block the loop.
-    *nameservers* are what containers ask when they have no ``--dns`` of their own.
+    *nameservers* are what containers ask when they have no ``--dns`` of their own. *host_loopback*: the host's
+    loopback can be reached from inside, so the host has a name there.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Networks:
         netns_folder: Path,
         nft: str,
         nameservers: Sequence[str] = (names.FORWARDER,),
+        host_loopback: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = db
@@ -62,6 +66,7 @@ class Networks:
         self.publish = self.publishing.publish
         self.unpublish = self.publishing.unpublish
         self.nameservers = tuple(nameservers)
+        self.host_loopback = host_loopback
 
     @property
     def search(self) -> tuple[str, ...]:
@@ -81,6 +86,9 @@ class Networks:
         self._host = await self._outside.host()
         self._known = {network.id: network for network in self._networks.all()}
         self.members.load()
+        fixed = dict.fromkeys(HOST_NAMES, names.HOST) if self.host_loopback else {}
+        self.names = NameService(self._corner, self._outside, fixed)
+        self.members.watch(Registrar(self.names))
         await self.publishing.load()
         try:
             await self._corner.run(self._have_all)
@@ -88,7 +96,8 @@ class Networks:
             raise SystemFailure(f"setting up the networks: {error}") from error
 
     async def close(self) -> None:
-        """End the thread. Everything in the kernel stays."""
+        """End the thread. Everything in the kernel stays, and outer keeps the name service's sockets."""
+        await self.names.close()
         await self._corner.close()
 
     # -- networks
@@ -247,6 +256,12 @@ class Networks:
             raise
         for record in records:
             self.members.announce(record)
+        try:
+            await self.names.open(container)
+        except BaseException:
+            for record in records:
+                self.members.forget(record)
+            raise
         return tuple(found)
 
     async def leave(self, container: str, network_id: str) -> None:
@@ -294,6 +309,7 @@ class Networks:
         missing = await self._corner.run(lambda: self._sweep(alive, wanted))
         for container in sorted(missing):
             log.warning("container %s runs, and its network namespace is gone", container[:12])
+        await self.names.restore(alive - missing)
 
     # -- below: in the corner's thread
 
@@ -357,14 +373,17 @@ class Networks:
         )
 
     def _build(self, network: Network) -> None:
-        _DRIVERS[network.driver].ensure(self._corner, network)
-        if network.driver == "bridge":
-            try:
+        driver = _DRIVERS[network.driver]
+        driver.ensure(self._corner, network)
+        try:
+            if network.driver == "bridge":
                 rules.run(self._nft, rules.added(network))
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    bridge.remove(self._corner, network)
-                raise
+            else:
+                vlans.probe(self._corner, network)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                driver.remove(self._corner, network)
+            raise
 
     def _demolish(self, network: Network) -> None:
         if network.driver == "bridge" and rules.chain_of(network) in rules.listed(self._nft):

@@ -104,15 +104,31 @@ def removed(network: Network) -> str:
 def repairs(listed: str, networks: Iterable[Network]) -> str:
     """What makes the table as *listed* ("": there is none) right for *networks*: "" when nothing is missing or left.
 
-    A network that is wholly there is not touched. What a network that is gone left behind makes a new table.
+    A network that is wholly there is not touched.
     """
     bridges = [network for network in networks if network.driver == "bridge"]
     chains = set(re.findall(r"chain (net-[0-9a-f]{12}) \{", listed))
     jumps = set(re.findall(r"jump (net-[0-9a-f]{12})", listed))
     wanted = {chain_of(network) for network in bridges}
-    if f'"labdock, {LAYOUT}"' not in listed or (chains | jumps) - wanted:
+    if f'"labdock, {LAYOUT}"' not in listed:
         return base() + "".join(added(network) for network in bridges)
-    return "".join(added(network) for network in bridges if not _is_whole(listed, network, chains, jumps))
+    swept = _sweep(listed, bridges, chains - wanted)
+    return swept + "".join(added(network) for network in bridges if not _is_whole(listed, network, chains, jumps))
+
+
+def _sweep(listed: str, bridges: list[Network], chains: set[str]) -> str:
+    """Take away the elements of no network of *bridges*, and the *chains* of none."""
+    links = {network.link for network in bridges}
+    subnets = {subnet for network in bridges for _, subnet in _leaving(network)}
+    lines = []
+    for name, body in re.findall(r"(?:set|map) (\w+) \{(.*?)\n\t\}", listed, flags=re.DOTALL):
+        found = re.search(r"elements = \{(.*?)\}", body, flags=re.DOTALL)
+        elements = [element.split(" : ")[0].strip() for element in found[1].split(",")] if found else []
+        keep = subnets if name.startswith("leaving") else {f'"{link}"' for link in links}
+        lines += [f"delete element {TABLE} {name} {{ {element} }}" for element in elements if element not in keep]
+    for chain in sorted(chains):
+        lines += [f"flush chain {TABLE} {chain}", f"delete chain {TABLE} {chain}"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _is_whole(listed: str, network: Network, chains: set[str], jumps: set[str]) -> bool:

@@ -6,20 +6,41 @@ comes back is an object that shows itself. ``{name}`` takes the notebook's varia
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["dashboard", "load_ipython_extension", "unload_ipython_extension"]
+
+
+def dashboard(environment: Mapping[str, str] | None = None) -> Any:
+    """See :func:`labdock.dashboard`."""
+    from labdock.client import connect
+    from labdock.client.breaking import Breakable
+    from labdock.notebook.dashboard import Dashboard
+
+    return Dashboard(connect(environment), lambda: connect(environment, transport=Breakable))
+
+
+def make_widget(result: Any) -> Any:
+    """The widget of a command's result."""
+    from labdock.notebook.made import widget_of
+
+    return widget_of(result)
 
 
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics and their completion with *shell*. Starts nothing."""
+    from labdock.commands import results
     from labdock.notebook.magics import Magics
 
+    results.make_widget = make_widget
     Magics(shell).register()
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Take the magics away again."""
+    from labdock.commands import results
     from labdock.notebook.magics import unregister
 
+    results.make_widget = None
     unregister(shell)

@@ -16,9 +16,12 @@ INSTRUCTIONS = tuple(
     "ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR".split()
 )
 _LINE = re.compile(r"^\s*(?:[\w., ]+=\s*)?%(%?)(container|dockerfile|explain|in)\b(.*)$", re.DOTALL)
+#: Options whose values are names of a kind.
+VALUES = {"--network": "network", "--net": "network", "--volumes-from": "container", "--link": "container"}
 #: Commands whose arguments are containers, and those whose arguments are images.
 OF_CONTAINERS = frozenset(
-    "attach exec explain inspect kill logs pause port rename restart rm start stop top unpause wait".split()
+    "attach commit cp diff exec explain export inspect kill logs pause port rename restart rm start stats stop top "
+    "unpause update wait".split()
 )
 OF_IMAGES = frozenset("create history in inspect push rmi run save tag".split())
 #: Names are asked of the engine at most this often (seconds), so that typing stays quick.
@@ -28,7 +31,7 @@ Found = tuple[str, str]  # text, its help
 
 
 class Completion:
-    """Completes for one shell. *names* gives the engine's ("container" | "image") names."""
+    """Completes for one shell. *names* gives the engine's names of a kind: container, image, network, volume."""
 
     def __init__(self, shell: Any, names: Callable[[str], list[str]] | None = None) -> None:
         self._shell = shell
@@ -101,15 +104,43 @@ class Completion:
             return [(name, lazy[name][1]) for name in command.list_commands(context) if name.startswith(incomplete)]
         if incomplete.startswith("-"):
             return _options(command, incomplete)
-        return [(name, kind) for kind in self._kinds(path) for name in self._names(kind) if name.startswith(incomplete)]
+        if words and words[-1] in VALUES:
+            return self._matching([VALUES[words[-1]]], incomplete)
+        if (program := self._in_program(command, words)) is not None:
+            return program
+        return self._matching(self._kinds(path, words), incomplete)
 
-    def _kinds(self, path: list[str]) -> Iterable[str]:
+    def _matching(self, kinds: Iterable[str], incomplete: str) -> list[Found]:
+        return [(name, kind) for kind in kinds for name in self._names(kind) if name.startswith(incomplete)]
+
+    @staticmethod
+    def _in_program(command: Any, words: list[str]) -> list[Found] | None:
+        """After ``run IMAGE`` comes a program's own line, of which nothing is known here."""
+        if command.name not in ("run", "create", "exec") or command.context_settings.get(
+            "allow_interspersed_args", True
+        ):
+            return None
+        flags = {name for each in command.params if getattr(each, "is_flag", False) for name in each.opts}
+        place = 0
+        while place < len(words) and words[place].startswith("-"):
+            alone = words[place] in flags or "=" in words[place] or set(words[place][1:]) <= {f[1:] for f in flags}
+            place += 1 if alone else 2
+        return [] if place < len(words) else None
+
+    def _kinds(self, path: list[str], words: list[str]) -> Iterable[str]:
         last = path[-1] if path else ""
         group = path[0] if len(path) > 1 else ""
-        if last in OF_CONTAINERS and group in ("", "container"):
+        if group == "network" and last in ("connect", "disconnect"):
+            yield "container" if any(not word.startswith("-") for word in words) else "network"
+        elif group in ("network", "volume"):
+            if last not in ("create", "ls", "prune"):
+                yield group
+        elif last in OF_CONTAINERS and group in ("", "container"):
             yield "container"
         if (last in OF_IMAGES and group in ("", "container")) or group == "image":
             yield "image"
+        if last == "inspect" and not group:
+            yield from ("network", "volume")
 
     def _names(self, kind: str) -> list[str]:
         asked, names = self._known.get(kind, (float("-inf"), []))
@@ -136,6 +167,10 @@ def engine_names(kind: str) -> list[str]:
         with connect(start=False) as client:
             if kind == "container":
                 return [container.name for container in client.containers.list(all=True)]
+            if kind == "network":
+                return [network.name for network in client.networks.list()]
+            if kind == "volume":
+                return [volume.name for volume in client.volumes.list()]
             return [name for image in client.images.list() for name in image.repo_tags]
     except LabdockError:
         return []

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labdock.client.streams import Attached
     from labdock.commands.build_view import BuildView
     from labdock.commands.face import Target
+    from labdock.commands.results import Result
     from labdock.schema.build import AnyBuildEvent
 
 #: A cell that shows more than this makes a notebook nobody can open.
@@ -143,10 +144,21 @@ class NotebookFace:
             for stream, data in output:
                 self.write(stream, data)
 
+    def show_changing(self, shots: Iterator[Result]) -> None:
+        last: list[Result] = []
+        picture = Picture(lambda: str(last[-1]), lambda: last[-1]._repr_html_() or "")
+        output = self._live(picture)
+        with contextlib.suppress(KeyboardInterrupt):
+            for shot in shots:
+                last[:] = [shot]
+                output.refresh()
+        if last:
+            output.refresh(force=True)
+
     def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
         from labdock.commands.transfer_view import TransferView, as_html, as_text
 
-        view = TransferView(title, self._clock())
+        view = TransferView(title or "Loading images", self._clock())
         picture = Picture(lambda: as_text(view, self._clock()), lambda: as_html(view, self._clock()))
         output = self._live(picture)
         state = "failed"

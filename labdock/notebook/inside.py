@@ -28,7 +28,7 @@ MOST = 64 << 20
 
 
 class Answer(msgspec.Struct):
-    """What the program in the image says at its end. ``line``: of the cell's body, 0 when there is none."""
+    """What the program in the image says at its end. ``line``: of the cell, 0 when there is none."""
 
     values: dict[str, dict[str, Any]] = {}
     error: str = ""
@@ -57,7 +57,9 @@ class InsideFace(NotebookFace):
     def order(self, values: Mapping[str, Any], wanted: tuple[str, ...], how: str) -> None:
         """What the program is to do."""
         packed = {name: _packed(name, value, how) for name, value in values.items()}
-        wire = {"source": self.source, "values": packed, "wanted": wanted, "how": how, "mark": self.mark}
+        # Lines are counted as the cell's: its magic is the first.
+        source = "\n" * (self.input_line - 1) + self.source
+        wire = {"source": source, "values": packed, "wanted": wanted, "how": how, "mark": self.mark}
         self._body = msgspec.json.encode(wire)
         if len(self._body) > MOST:
             raise InvalidRequest(
@@ -172,7 +174,7 @@ def _finish(face: InsideFace, ended: Result, wanted: tuple[str, ...], how: str) 
     if answer is None:
         return ended if ended.exit_code else Exited(1)
     if answer.error:
-        where = f" (line {answer.line + face.input_line - 1} of the cell)" if answer.line else ""
+        where = f" (line {answer.line} of the cell)" if answer.line else ""
         hint = (
             "--pickle gives back anything, and lets whoever made the image run code here" if answer.unpacked else None
         )

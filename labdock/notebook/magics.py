@@ -7,6 +7,7 @@ from typing import Any
 
 from labdock.errors import LabdockError
 from labdock.notebook.face import NotebookFace
+from labdock.notebook.failures import CommandFailed
 from labdock.notebook.variables import split
 
 NAMES = (("container", "line_cell"), ("dockerfile", "cell"), ("explain", "line"), ("in", "cell"))
@@ -82,8 +83,6 @@ class Magics:
             return ""
 
     def _run(self, line: str, face: NotebookFace, program: str, command: Any, *, body: bool) -> object:
-        from IPython.core.error import UsageError
-
         from labdock.commands.dispatch import dispatch
         from labdock.commands.results import Exited
 
@@ -94,13 +93,13 @@ class Magics:
             finally:
                 face.close()
         except LabdockError as error:
-            raise UsageError(error.explain()) from None
+            raise CommandFailed(error.message, hint=error.hint, error=error) from None
         except KeyboardInterrupt:
             # A traceback through labdock's insides would tell the user nothing.
-            raise UsageError("interrupted; what the cell ran in the foreground was stopped") from None
+            raise CommandFailed("interrupted; what the cell ran in the foreground was stopped") from None
         if isinstance(result, Exited):
             if result.exit_code:
-                raise UsageError(_ending(result.exit_code))
+                raise CommandFailed(_ending(result.exit_code))
             return None
         return result if result is not None and str(result) else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -42,7 +42,10 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class ExecRequest:
-    """A further process in a running container. ``user`` is resolved: uid, gid, more gids."""
+    """A further process in a running container. ``user`` is resolved: uid, gid, more gids.
+
+    ``cpus``: the processors it is held to (None: any), ``nice``: its niceness.
+    """
 
     args: tuple[str, ...]
     env: tuple[str, ...]
@@ -54,6 +57,8 @@ class ExecRequest:
     stdin: bool = False
     privileged: bool = False
     size: tuple[int, int] | None = None
+    cpus: frozenset[int] | None = None
+    nice: int = 0
 
 
 class Attachment(Protocol):
@@ -122,6 +127,12 @@ class RuntimeDriver(Protocol):
 
     async def signal(self, container: str, number: int) -> None:
         """Send a signal to its first process; Conflict when it does not run."""
+
+    async def survey(self, containers: Iterable[str]) -> dict[str, list[int]]:
+        """The pids, as the engine sees them, of the processes of each of *containers* that is here."""
+
+    async def kill_as_oom(self, container: str) -> None:
+        """SIGKILL to all of it; its Exit will say ``oom_killed``, whoever reads it. NoSuchContainer."""
 
     async def exec(self, container: str, request: ExecRequest) -> ExecProcess: ...
 

@@ -79,16 +79,24 @@ class DeviceMapping(_Wire, frozen=True, kw_only=True):
     cgroup_permissions: str = "rwm"
 
 
+class DeviceRate(_Wire, frozen=True, kw_only=True):
+    """A limit on a device: bytes or operations per second."""
+
+    path: str = ""
+    rate: int = 0
+
+
 class MountRequest(_Wire, frozen=True, kw_only=True):
     """An entry of HostConfig.Mounts (``--mount``)."""
 
     target: str = ""
     source: str = ""
-    type: str = "volume"
+    type: str = ""
     read_only: bool = False
     bind_options: dict[str, object] | None = None
     volume_options: dict[str, object] | None = None
     tmpfs_options: dict[str, object] | None = None
+    image_options: dict[str, object] | None = None
 
 
 class HostConfig(_Wire, frozen=True, kw_only=True):
@@ -98,6 +106,7 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     mounts: tuple[MountRequest, ...] | None = None
     tmpfs: dict[str, str] | None = None
     volumes_from: tuple[str, ...] | None = None
+    volume_driver: str | None = ""
     port_bindings: dict[str, tuple[PortBinding, ...] | None] | None = None
     publish_all_ports: bool | None = False
     network_mode: str | None = ""
@@ -133,7 +142,25 @@ class HostConfig(_Wire, frozen=True, kw_only=True):
     cpu_quota: int | None = 0
     cpu_period: int | None = 0
     cpuset_cpus: str | None = ""
+    cpuset_mems: str | None = ""
+    cpu_realtime_period: int | None = 0
+    cpu_realtime_runtime: int | None = 0
+    memory_reservation: int | None = 0
+    memory_swappiness: int | None = None
+    oom_kill_disable: bool | None = None
     pids_limit: int | None = None
+    blkio_weight: int | None = 0
+    blkio_weight_device: tuple[dict[str, object], ...] | None = None
+    blkio_device_read_bps: tuple[DeviceRate, ...] | None = None
+    blkio_device_write_bps: tuple[DeviceRate, ...] | None = None
+    blkio_device_read_i_ops: tuple[DeviceRate, ...] | None = msgspec.field(default=None, name="BlkioDeviceReadIOps")
+    blkio_device_write_i_ops: tuple[DeviceRate, ...] | None = msgspec.field(default=None, name="BlkioDeviceWriteIOps")
+    device_cgroup_rules: tuple[str, ...] | None = None
+    device_requests: tuple[dict[str, object], ...] | None = None
+    cgroup_parent: str | None = ""
+    runtime: str | None = ""
+    isolation: str | None = ""
+    storage_opt: dict[str, str] | None = None
     masked_paths: tuple[str, ...] | None = None
     readonly_paths: tuple[str, ...] | None = None
     annotations: dict[str, str] | None = None

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
 
-from labdock.sys import libc
+from labdock.sys import libc, mounts
+
+T = TypeVar("T")
 
 NEWCGROUP = 0x02000000
 NEWIPC = 0x08000000
@@ -43,3 +48,28 @@ def become_root() -> None:
     libc.syscall(groups, ctypes.c_size_t(0), None, subject="groups")
     libc.syscall(gids, zero, zero, zero, subject="gid 0")
     libc.syscall(uids, zero, zero, zero, subject="uid 0")
+
+
+def in_own_mounts(work: Callable[[], T]) -> T:
+    """Run *work* in a thread with a mount namespace of its own, a copy of ours that neither gives nor takes mounts.
+
+    All that it mounts is gone when the thread is, unless it opened the namespace (``/proc/thread-self/ns/mnt``):
+    then once that is closed. Raises what *work* raises.
+    """
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            unshare(NEWNS)
+            mounts.mount("none", "/", None, mounts.REC | mounts.PRIVATE)
+            results.append(work())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="labdock-mounts")
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return results[0]

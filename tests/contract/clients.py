@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,14 @@ class Done:
     code: int
     out: str
     err: str
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Look again until *condition* is true; fail the test with *what* when it never is."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"not within {PATIENCE:g} s: {what}"
+        time.sleep(0.05)
 
 
 def find_docker() -> list[str]:

@@ -175,8 +175,10 @@ SCENARIOS: dict[str, list[Line]] = {
         ("tag nope other", 1, None, r"No such image: nope"),
         ("pull nope", 1, r".*", r"repository does not exist or may require 'docker login'|no such host"),
         ("service ls", 1, None, r"This node is not a swarm manager"),
-        ("export nope", 1, None, r"labdock does not serve GET /containers/\{id\}/export yet"),
-        ("commit nope", 1, None, r"labdock does not serve POST /commit yet"),
+        ("export nope", 1, None, r"No such container: nope"),
+        ("diff nope", 1, None, r"No such container: nope"),
+        ("cp nope:/etc .", 1, None, r"No such container(:path)?: nope"),
+        ("commit nope", 1, None, r"No such container: nope"),
     ],
     "removing": [
         ("run -d --name rr busybox sleep 60", 0, ID, None),

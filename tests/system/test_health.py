@@ -78,6 +78,21 @@ def test_a_restart_policy_survives_the_engine_and_a_stop_by_hand_ends_it(engine:
     client.close()
 
 
+@pytest.mark.parametrize("point", ["recorded:container.start", "acted:container.start"])
+def test_a_restart_in_whose_middle_the_engine_is_killed_is_done_by_the_next(
+    engine: EngineUnderTest, point: str
+) -> None:
+    engine.docker("pull", "-q", "busybox")
+    script = "test -e /data/second && exec sleep 1000; touch /data/second; until [ -e /data/go ]; do sleep 0.05; done"
+    mounts = ("-v", "shared:/data")
+    engine.docker("run", "-d", "--name", "back", "--restart", "always", *mounts, "busybox", "sh", "-c", script)
+    engine.arm(point)
+    engine.docker("exec", "back", "touch", "/data/go")
+    wait_until(lambda: not engine.is_armed(point), "the engine died while it started the container again")
+    wait_until(lambda: state_of(engine, "back")["Status"] == "running", "the next engine has started it")
+    wait_until(lambda: engine.docker("exec", "back", "cat", "/proc/1/cmdline").startswith("sleep"), "it came that far")
+
+
 def test_a_new_engine_starts_what_its_policy_says(engine: EngineUnderTest) -> None:
     engine.docker("pull", "-q", "busybox")
     for name, policy in (

@@ -139,7 +139,11 @@ def displayed(notebook: Any) -> list[dict[str, str]]:
 
 
 def outputs_text(cell: Any) -> str:
-    return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    """All that the cell has shown; an error's words too."""
+    return "".join(
+        output.get("text") or output.get("evalue") or output.get("data", {}).get("text/plain", "")
+        for output in cell.outputs
+    )
 
 
 def interrupted(kernel: Kernel, message: str) -> tuple[dict[str, Any], str, float]:
@@ -211,7 +215,7 @@ def test_following_logs_ends_with_an_interrupt_or_with_the_container(engine: Eng
 def test_a_failing_step_fails_the_cell_and_names_its_line(kernel: Kernel) -> None:
     reply, shown = kernel.run("%%dockerfile -t bad\nFROM busybox\n\nRUN echo so far && exit 7")
     assert reply["status"] == "error"
-    assert reply["ename"] == "UsageError"
+    assert reply["ename"] == "CommandFailed"
     assert "  4 | RUN echo so far && exit 7" in shown
     assert "so far" in shown
     assert "Traceback" not in "".join(reply["traceback"])

@@ -24,7 +24,7 @@ async def list_containers(call: Call) -> web.StreamResponse:
     everything = query.boolean("all")
     if limit is not None and limit <= 0:
         limit = None
-    found = call.engine.containers.list(everything, limit, query.boolean("size"), query.filters())
+    found = await call.engine.containers.list(everything, limit, query.boolean("size"), query.filters())
     return json_answer(found)
 
 
@@ -56,15 +56,11 @@ def gather_host_config(sent: Wire) -> Wire:
 
 
 async def inspect(call: Call) -> web.StreamResponse:
-    return json_answer(call.engine.containers.inspect(call["id"], call.query.boolean("size")))
+    return json_answer(await call.engine.containers.inspect(call["id"], call.query.boolean("size")))
 
 
 async def top(call: Call) -> web.StreamResponse:
     return json_answer(await call.engine.containers.top(call["id"], call.query.text("ps_args") or "-ef"))
-
-
-async def changes(call: Call) -> web.StreamResponse:
-    return json_answer(call.engine.containers.changes(call["id"]))
 
 
 async def start(call: Call) -> web.StreamResponse:

@@ -119,19 +119,22 @@ async def _save(call: Call, names: list[str]) -> web.StreamResponse:
     return await stream_archive(call.request, archive)
 
 
-async def stream_archive(request: web.Request, archive: AsyncIterator[bytes]) -> web.StreamResponse:
+async def stream_archive(
+    request: web.Request, archive: AsyncIterator[bytes], headers: dict[str, str] | None = None
+) -> web.StreamResponse:
     """A tar, piece by piece. When it fails on its way the answer breaks off, so that it can't be taken for whole."""
-    first = await anext(archive, b"")  # a failure before it still has a status of its own
-    answer = StreamAnswer(request, "application/x-tar")
     try:
-        async with answer.attended():
-            answer.send(first)
-            async for piece in archive:
-                answer.send(piece)
-                await answer.drain()
-    except Exception:
-        answer.break_off()
-        raise
+        first = await anext(archive, b"")  # a failure before it still has a status of its own
+        answer = StreamAnswer(request, "application/x-tar", headers)
+        try:
+            async with answer.attended():
+                answer.send(first)
+                async for piece in archive:
+                    answer.send(piece)
+                    await answer.drain()
+        except Exception:
+            answer.break_off()
+            raise
     finally:
         close = getattr(archive, "aclose", None)
         if close is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -143,6 +144,19 @@ async def logs(call: Call) -> web.StreamResponse:
         async for stream, line in lines:
             if answer.gather(frame(stream, line) if framed else line):
                 await answer.drain()
+    return await answer.finish()
+
+
+async def stats(call: Call) -> web.StreamResponse:
+    stream, one_shot = call.query.boolean("stream", True), call.query.boolean("one-shot")
+    if stream and one_shot:
+        raise InvalidRequest("cannot have stream=true and one-shot=true")
+    found = call.engine.stats.watch(call["id"], stream, one_shot)
+    answer = StreamAnswer(call.request, JSON)
+    async with answer.attended(), contextlib.aclosing(found):
+        async for sample in found:
+            answer.send(msgspec.json.encode(sample) + b"\n")
+            await answer.drain()
     return await answer.finish()
 
 

@@ -10,14 +10,10 @@ from aiohttp import web
 from labdock.api.answers import JSON, empty_answer, json_answer, text_answer
 from labdock.api.call import Call
 from labdock.api.streams.answer import LineAnswer, StreamAnswer
-from labdock.errors import InvalidRequest, NotFound, Unavailable
+from labdock.errors import InvalidRequest
 from labdock.schema.events import Event
 
 _NO_CACHE = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
-_NO_SWARM = (
-    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
-    "to connect this node to swarm and try again."
-)
 
 
 async def ping(call: Call) -> web.StreamResponse:
@@ -66,19 +62,6 @@ def event_line(event: Event) -> bytes:
             line["from"] = event.actor.attributes["image"]
     line.update(msgspec.to_builtins(event))
     return msgspec.json.encode(line) + b"\n"
-
-
-async def swarm(call: Call) -> web.StreamResponse:
-    raise Unavailable(_NO_SWARM)
-
-
-async def list_plugins(call: Call) -> web.StreamResponse:
-    return json_answer([])
-
-
-async def inspect_plugin(call: Call) -> web.StreamResponse:
-    # `docker inspect NAME` asks every kind of object in turn and goes on only after a 404.
-    raise NotFound(f'plugin "{call["name"]}" not found')
 
 
 async def doctor(call: Call) -> web.StreamResponse:

@@ -11,7 +11,7 @@ import os
 import re
 from typing import Final
 
-from labdock.errors import InvalidRequest
+from labdock.errors import InvalidRequest, Unsupported
 from labdock.network import links, netlink
 from labdock.network.drivers.bridge import addresses_of
 from labdock.network.netlink import Netlink
@@ -62,6 +62,29 @@ def ensure(corner: Corner, network: Network) -> bool:
     return True
 
 
+def probe(corner: Corner, network: Network) -> None:
+    """Raises Unsupported when this kernel knows no such links: not every one has ipvlan."""
+    name = f"probe-{network.id[:8]}"
+    told = netlink.text(netlink.IFNAME, name) + netlink.number(netlink.LINK, links.index_of(network.link))
+    try:
+        corner.home.run(netlink.new_link(name, told + netlink.info(network.driver, _mode(network))))
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise Unsupported(
+                f"network {network.name}: this machine's kernel has no {network.driver} links",
+                hint="drivers bridge and macvlan do without; an administrator can have the module loaded: modprobe "
+                + network.driver,
+            ) from error
+        raise
+    links.delete(corner.home, name)
+
+
+def _mode(network: Network) -> bytes:
+    if network.driver == "macvlan":
+        return netlink.number(netlink.VLAN_MODE, MACVLAN_MODES[network.mode])
+    return netlink.short_number(netlink.VLAN_MODE, IPVLAN_MODES[network.mode])
+
+
 def remove(corner: Corner, network: Network) -> None:
     """Remove a parent that was made for the network. No error when it is gone."""
     if network.made_link:
@@ -73,13 +96,9 @@ def join(corner: Corner, network: Network, endpoint: EndpointRecord, inside: Net
     fd = os.open(corner.path(endpoint.container), os.O_RDONLY | os.O_CLOEXEC)
     try:
         parent = links.index_of(network.link)
-        if network.driver == "macvlan":
-            data = netlink.number(netlink.VLAN_MODE, MACVLAN_MODES[network.mode])
-        else:
-            data = netlink.short_number(netlink.VLAN_MODE, IPVLAN_MODES[network.mode])
         # The parent's MTU, and for ipvlan its MAC, are the link's.
         joint = links.Joint(endpoint.interface, endpoint.mac, addresses_of(endpoint), routes, network.mtu)
-        joint.make_on(corner.home, inside, fd, network.driver, parent, data)
+        joint.make_on(corner.home, inside, fd, network.driver, parent, _mode(network))
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise OSError(errno.EBUSY, f"{network.link} has links of another kind on it already") from error

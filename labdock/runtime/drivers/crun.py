@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -128,6 +129,13 @@ class CrunDriver:
         """The pids of all its processes as the engine sees them, its first one first."""
         found = self._find(container)
         return sorted(found.processes(), key=lambda pid: (pid != found.pid, pid))
+
+    async def survey(self, containers: Iterable[str]) -> dict[str, list[int]]:
+        spaces = {name: found.spaces for name in containers if (found := self._containers.get(name)) is not None}
+        return await asyncio.to_thread(processes.sort_members, spaces) if spaces else {}
+
+    async def kill_as_oom(self, container: str) -> None:
+        self._find(container).kill_as_oom()
 
     async def start(self, container: str) -> None:
         self._find(container)
@@ -297,7 +305,15 @@ def _settings(bundle: Bundle) -> conmon.Settings:
         stdin_once=bundle.stdin_once,
         capabilities=tuple(held),
         no_new_privileges=bool(values.get("noNewPrivileges", False)),
+        joined=_joined(bundle),
     )
+
+
+def _joined(bundle: Bundle) -> tuple[str, ...]:
+    """The kinds of namespaces that the container is to share with others."""
+    linux = bundle.spec.get("linux")
+    spaces = linux.get("namespaces", []) if isinstance(linux, dict) else []
+    return tuple(str(space["type"]) for space in spaces if space.get("path"))
 
 
 def _protect(crun: str, target: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import os
@@ -244,7 +245,7 @@ class _Launch:
             fds |= dict(enumerate(theirs))
             execution.take_pipes(*ours)
         argv = [command[0], "--log=/proc/self/fd/5", *command[1:-1], *options, command[-1]]
-        child = children.spawn(argv, environment, fds)
+        child = self._spawn(argv, environment, fds)
         os.close(pid_write)
         self._open.discard(pid_write)
         self._close_theirs(fds)
@@ -268,6 +269,23 @@ class _Launch:
             raise failures.translate(text, self._request.args[0], failures.EXEC)
         execution.run(child, int(pid))
         return execution
+
+    def _spawn(self, argv: list[str], environment: Mapping[str, str], fds: Mapping[int, int]) -> children.Child:
+        """Start crun held to the request's processors: from us, so that the program can't run before it is."""
+        ours = os.sched_getaffinity(0)
+        cpus = self._request.cpus or ours
+        if cpus == ours:
+            child = children.spawn(argv, environment, fds)
+        else:
+            os.sched_setaffinity(0, cpus)
+            try:
+                child = children.spawn(argv, environment, fds)
+            finally:
+                os.sched_setaffinity(0, ours)
+        if self._request.nice:
+            with contextlib.suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, child.pid, self._request.nice)
+        return child
 
     def _stdio(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         """Pipes for the three streams: our ends, which stay open, and the program's.

@@ -18,6 +18,11 @@ _START = "unable to start container process: "
 _NOT_FOUND = re.compile(r"executable file [`'\"]?(?P<name>.*?)[`'\"]? not found in \$PATH")
 _OPEN = re.compile(r"open executable: (?P<why>.*)")
 _CHDIR = re.compile(r"chdir(?: to)? [`'\"](?P<name>.*?)[`'\"]: (?P<why>.*)")
+_MOUNT = re.compile(r"mount `(?P<source>.*)` to `(?P<target>.*?)`: Not a directory")
+_WRONG_KIND = (
+    "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is "
+    "the expected type"
+)
 _PREFIX = re.compile(
     r"^(?:\d{4}-\d\d-\d\dT[\d:.]+Z?:? ?|\[conmon:[a-z]\]: ?|conmon [0-9a-f]+ <\w+>: ?|crun: ?|error: ?)+"
 )
@@ -45,6 +50,12 @@ def translate(text: str, program: str, opening: str) -> LabdockError:
         name, why = match["name"], match["why"]
         return InvalidRequest(
             f"{opening}{_START}chdir to cwd ({_quote(name)}) set in config.json failed: {why.lower()}: unknown"
+        )
+    if match := _MOUNT.search(words):
+        source, target = match["source"], "/" + match["target"].lstrip("/")
+        return InvalidRequest(
+            f"{opening}{_START}error during container init: error mounting {_quote(source)} to rootfs at "
+            f"{_quote(target)}: mount {source}:{target}: not a directory: unknown: {_WRONG_KIND}"
         )
     return SystemFailure(f"{opening}{words or 'the runtime ended without a word'}: unknown")
 

@@ -18,13 +18,17 @@ REPORT_SECONDS = 60.0
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What an adopting engine must know of a container. ``capabilities``: its bounding set, which execs get too."""
+    """What an adopting engine must know of a container.
+
+    ``capabilities``: its bounding set, which execs get too. ``joined``: the kinds of namespaces that are another's.
+    """
 
     tty: bool = False
     stdin: bool = False
     stdin_once: bool = False
     capabilities: tuple[str, ...] = ()
     no_new_privileges: bool = False
+    joined: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -34,7 +34,8 @@ class MonitoredContainer:
         self._monitor = monitor
         self._lost = False
         self._init = _open_process(pid)
-        self._spaces = processes.own_spaces(pid)
+        # By what it shares with another container, that one's processes would be taken for its own.
+        self._spaces = frozenset(space for space in processes.own_spaces(pid) if space[0] not in settings.joined)
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Exit] = self._loop.create_future()
         self._hub = AttachHub(layout.attach, tty=settings.tty, stdin_once=settings.stdin_once)
@@ -102,6 +103,16 @@ class MonitoredContainer:
         """After the end: end what outlived it (no monitor, a shared pid namespace), and wait for it."""
         if self._shares_pids or self._lost:
             await processes.end_all(lambda: processes.members(self._spaces))
+
+    @property
+    def spaces(self) -> processes.Spaces:
+        """The namespaces by which its processes are known."""
+        return self._spaces
+
+    def kill_as_oom(self) -> None:
+        """SIGKILL to all of it; its end is then told as one for want of memory, as conmon marks it."""
+        self.layout.out_of_memory.touch()
+        self.kill()
 
     def processes(self) -> list[int]:
         """The pids of all its processes, as we see them."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from labdock.errors import SystemFailure
 from labdock.runtime import children
@@ -92,6 +92,21 @@ def members(spaces: Spaces) -> list[int]:
             pid = int(entry.name)
             if any(_namespace(pid, kind) == name for kind, name in spaces):
                 found.append(pid)
+    return found
+
+
+def sort_members(wanted: Mapping[str, Spaces]) -> dict[str, list[int]]:
+    """As members, for many containers in one look at /proc: name → pids."""
+    owners = {space: name for name, spaces in wanted.items() for space in spaces}
+    kinds = sorted({kind for kind, _ in owners}, reverse=True)
+    found: dict[str, list[int]] = {name: [] for name in wanted}
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal():
+            continue
+        pid = int(entry.name)
+        owner = next((o for kind in kinds if (o := owners.get((kind, _namespace(pid, kind)))) is not None), None)
+        if owner is not None:
+            found[owner].append(pid)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labdock.errors import InvalidRequest
-from labdock.runtime.spec import mounts, seccomp
+from labdock.runtime.spec import mounts, profile, seccomp
 from labdock.runtime.spec.capabilities import choose_capabilities
 from labdock.runtime.spec.request import Rlimit, SpecRequest
 
@@ -136,6 +136,8 @@ def _linux(request: SpecRequest, bounding: tuple[str, ...]) -> dict[str, object]
         "maskedPaths": _paths(request.masked, MASKED, request.privileged),
         "readonlyPaths": _paths(request.readonly, READONLY, request.privileged),
     }
+    if request.propagation:
+        linux["rootfsPropagation"] = request.propagation
     sysctls = _sysctls(request)
     if sysctls:
         linux["sysctl"] = sysctls
@@ -154,9 +156,9 @@ def _linux(request: SpecRequest, bounding: tuple[str, ...]) -> dict[str, object]
         ]
     if request.cgroup_path is not None:
         linux["cgroupsPath"] = request.cgroup_path
-    profile = _seccomp(request, bounding)
-    if profile is not None:
-        linux["seccomp"] = profile
+    filtering = _seccomp(request, bounding)
+    if filtering is not None:
+        linux["seccomp"] = filtering
     return linux
 
 
@@ -179,7 +181,7 @@ def _seccomp(request: SpecRequest, bounding: tuple[str, ...]) -> dict[str, objec
         if request.privileged or request.seccomp == "unconfined":
             return None
         return seccomp.default_profile(frozenset(bounding), request.machine)
-    return dict(request.seccomp)
+    return profile.translate(request.seccomp, bounding, request.machine, request.kernel)
 
 
 def _namespaces(request: SpecRequest) -> list[dict[str, str]]:

@@ -69,12 +69,12 @@ def _defaults(request: SpecRequest) -> list[_Mount]:
     ]
     if request.cgroup_mount:
         found.append(_entry("/sys/fs/cgroup", "cgroup", "cgroup", (writable, *safe)))
-    if request.ipc == "host" or request.ipc.startswith("/"):
-        # The queues and the shared memory go with the namespace: the caller says what is mounted at /dev/shm.
-        if request.ipc == "host":
-            found.append(_entry("/dev/mqueue", "bind", "/dev/mqueue", ("rbind", *safe)))
-            found.append(_entry("/dev/shm", "bind", "/dev/shm", ("rbind", *safe)))
+    if request.ipc == "host":
+        found.append(_entry("/dev/mqueue", "bind", "/dev/mqueue", ("rbind", *safe)))
+        found.append(_entry("/dev/shm", "bind", "/dev/shm", ("rbind", *safe)))
         return found
+    # In another container's namespace its queues are seen; its shared memory is a folder that the caller mounts.
     found.append(_entry("/dev/mqueue", "mqueue", "mqueue", safe))
-    found.append(_entry("/dev/shm", "tmpfs", "shm", (*safe, "mode=1777", f"size={request.shm_size}")))
+    if request.shm_size and request.ipc == "private":
+        found.append(_entry("/dev/shm", "tmpfs", "shm", (*safe, "mode=1777", f"size={request.shm_size}")))
     return found

@@ -9,7 +9,7 @@ from typing import Literal
 
 from labdock.runtime.spec.capabilities import ALL
 
-_MACHINE = os.uname().machine
+_MACHINE, _KERNEL = os.uname().machine, os.uname().release
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,13 @@ class SpecRequest:
     - ``files``: bind mounts over single files (/etc/hosts, …): target in the container → source.
     - ``masked`` and ``readonly`` replace Docker's lists when not None. ``tmpfs``: target → options, as the API has it.
     - ``init``: path of an init program to put before ``args``. ``seccomp``: "default", "unconfined" or a profile
-      in OCI form. ``single_id``: the sandbox maps one id only, so nothing may be owned by another.
+      in Docker's form, or OCI's. ``single_id``: the sandbox maps one id only, so nothing may be owned by another.
     - ``cgroup_mount``: mount /sys/fs/cgroup (False where the sandbox has no cgroup file system).
     - ``oom_score_adj`` None leaves it alone; lowering it needs a privilege that a sandbox does not have.
     - ``all_capabilities``: what "all" means here (privileged, ``--cap-add ALL``).
-    - Sizes in bytes; ``console_size`` is (rows, columns); ``machine`` as in uname(2).
+    - ``propagation``: of the container's root ("rslave", …), so that binds in it see later mounts; "" is private.
+    - Sizes in bytes; ``console_size`` is (rows, columns); ``machine`` and ``kernel`` as in uname(2).
+    - ``shm_size`` 0: nothing is mounted at /dev/shm.
     """
 
     rootfs: str
@@ -80,6 +82,7 @@ class SpecRequest:
     no_new_privileges: bool = False
     seccomp: Literal["default", "unconfined"] | Mapping[str, object] = "default"
     machine: str = _MACHINE
+    kernel: str = _KERNEL
     masked: tuple[str, ...] | None = None
     readonly: tuple[str, ...] | None = None
     mounts: tuple[SpecMount, ...] = ()
@@ -99,4 +102,5 @@ class SpecRequest:
     init: str | None = None
     oom_score_adj: int | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    propagation: str = ""
     single_id: bool = False

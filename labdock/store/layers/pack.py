@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +19,8 @@ _FLUSH = 1 << 20
 _END = bytes(2 * BLOCK)
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC
 _IS_OPAQUE = (b"user.overlay.opaque", b"trusted.overlay.opaque", b"user.fuseoverlayfs.opaque")
-_TYPES = {
+#: The tar type of each kind of file that a tar can hold.
+KINDS = {
     stat.S_IFREG: headers.FILE,
     stat.S_IFDIR: headers.FOLDER,
     stat.S_IFLNK: headers.SYMLINK,
@@ -57,13 +59,21 @@ class RootLook:
         return cls(found.st_mode & 0o7777, found.st_uid, found.st_gid)
 
 
-def pack(tree: int, out: Sink, *, below: RootLook | None = None, latest: int | None = None) -> Packed:
+def pack(
+    tree: int,
+    out: Sink,
+    *,
+    below: RootLook | None = None,
+    latest: int | None = None,
+    leave: Collection[bytes] = frozenset(),
+) -> Packed:
     """Write the changes in the folder fd *tree* (in overlay's terms) to *out* as a layer tar.
 
     A folder comes before what is in it, its files before its folders, each sorted by name. *latest*: times
-    after it (seconds since the epoch; SOURCE_DATE_EPOCH) become it. Raises OSError.
+    after it (seconds since the epoch; SOURCE_DATE_EPOCH) become it. *leave*: paths that are left out, with all in them.
+    Raises OSError.
     """
-    packer = _Packer(out, latest)
+    packer = _Packer(out, latest, leave)
     below = below or RootLook()
     pending = [b""]
     while pending:
@@ -82,8 +92,9 @@ def pack(tree: int, out: Sink, *, below: RootLook | None = None, latest: int | N
 
 
 class _Packer:
-    def __init__(self, out: Sink, latest: int | None) -> None:
+    def __init__(self, out: Sink, latest: int | None, leave: Collection[bytes]) -> None:
         self._out = out
+        self._leave = leave
         self._latest_ns = None if latest is None else latest * 10**9
         self._hash = hashlib.sha256()
         self._buffer = bytearray()
@@ -95,18 +106,18 @@ class _Packer:
     def add_folder(self, fd: int, path: bytes, below: RootLook) -> list[bytes]:
         """Add the folder *path* itself and all in it but folders; gives the folders' paths, sorted."""
         found = os.fstat(fd)
-        opaque = False
-        xattrs = _read_xattrs(fd)
-        for key in _IS_OPAQUE:
-            opaque = opaque or xattrs.get(key) == b"y"
+        xattrs = read_xattrs(fd)
+        opaque = is_opaque(xattrs)
         if path or RootLook.of(found) != below:
-            self._add(self._entry((path or b".") + b"/", headers.FOLDER, found, _public(xattrs)))
+            self._add(self._entry((path or b".") + b"/", headers.FOLDER, found, public_xattrs(xattrs)))
         base = path + b"/" if path else b""
         names = sorted(map(os.fsencode, os.listdir(fd)))
         if opaque or OPAQUE in names:
             self._add(Entry(base + OPAQUE, mode=0))
         inner = []
         for name in names:
+            if base + name in self._leave:
+                continue
             try:
                 found = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 if stat.S_ISDIR(found.st_mode):
@@ -118,7 +129,7 @@ class _Packer:
         return inner
 
     def _add_leaf(self, folder: int, name: bytes, path: bytes, found: os.stat_result) -> None:
-        kind = _TYPES.get(stat.S_IFMT(found.st_mode))
+        kind = KINDS.get(stat.S_IFMT(found.st_mode))
         if kind == headers.CHAR and found.st_rdev == 0:
             self._add(Entry(path[: len(path) - len(name)] + WHITEOUT + name, mode=0))
             return
@@ -147,12 +158,12 @@ class _Packer:
         self._add(entry)
 
     def _add_file(self, folder: int, name: bytes, path: bytes) -> None:
-        fd = _open_file(name, folder)
+        fd = open_file(name, folder)
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise FileNotFoundError(errno.ENOENT, "replaced while it was read", os.fsdecode(path))
-            entry = self._entry(path, headers.FILE, found, _public(_read_xattrs(fd)))
+            entry = self._entry(path, headers.FILE, found, public_xattrs(read_xattrs(fd)))
             entry.size = found.st_size
             self._add(entry)
             left = found.st_size
@@ -194,7 +205,8 @@ class _Packer:
         return Packed(f"sha256:{self._hash.hexdigest()}", self._size, self._entries, tuple(self._skipped))
 
 
-def _open_file(name: bytes, folder: int) -> int:
+def open_file(name: bytes, folder: int) -> int:
+    """An fd to read *name* in the folder fd *folder*, its access time left alone; a link is not followed."""
     try:
         return os.open(name, _READ, dir_fd=folder)
     except PermissionError:
@@ -202,7 +214,8 @@ def _open_file(name: bytes, folder: int) -> int:
         return os.open(name, _READ & ~os.O_NOATIME, dir_fd=folder)
 
 
-def _read_xattrs(fd: int) -> dict[bytes, bytes]:
+def read_xattrs(fd: int) -> dict[bytes, bytes]:
+    """All attributes of *fd*; none where the file system has no such thing."""
     try:
         names = os.listxattr(fd)
     except OSError as error:
@@ -212,6 +225,11 @@ def _read_xattrs(fd: int) -> dict[bytes, bytes]:
     return {os.fsencode(name): os.getxattr(fd, name) for name in names} if names else {}
 
 
-def _public(xattrs: dict[bytes, bytes]) -> dict[bytes, bytes]:
+def is_opaque(xattrs: dict[bytes, bytes]) -> bool:
+    """Whether the folder with these attributes hides what lower layers have in its place."""
+    return any(xattrs.get(key) == b"y" for key in _IS_OPAQUE)
+
+
+def public_xattrs(xattrs: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """What of *xattrs* belongs to the tree, not to the file system that keeps it."""
     return {k: v for k, v in xattrs.items() if not k.startswith(OVERLAY_XATTRS) and k != b"security.selinux"}

@@ -142,3 +142,41 @@ def _empty(fd: int) -> list[bytes]:
             else:
                 os.unlink(entry.name, dir_fd=fd)
     return folders
+
+
+def follow(root: int, path: bytes) -> bytes:
+    """*path* as a process with the root fd *root* would go it: a path from the root without links, ``.`` or ``..``.
+
+    What is not there is taken as it is written. Raises OSError (ELOOP, ENOTDIR).
+    """
+    found: list[bytes] = []
+    names = deque(path.split(b"/"))
+    followed = 0
+    while names:
+        name = names.popleft()
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            del found[-1:]
+            continue
+        try:
+            folder = open_folder(root, b"/".join(found), links=False)
+        except FileNotFoundError:
+            found.append(name)
+            continue
+        try:
+            target = os.readlink(name, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):
+                raise
+            found.append(name)
+            continue
+        finally:
+            os.close(folder)
+        followed += 1
+        if followed > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fsdecode(path))
+        if target.startswith(b"/"):
+            found.clear()
+        names.extendleft(reversed(target.split(b"/")))
+    return b"/".join(found)

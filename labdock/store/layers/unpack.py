@@ -51,10 +51,10 @@ def unpack(source: Source, root: int, *, merged: bool, limits: Limits = GENEROUS
     """
     with Sha256() as hasher:
         reader = Reader(source, limits, None if known else hasher)
-        unpacker = _Unpacker(reader, root, merged)
+        unpacker = Unpacker(reader, root, merged)
         try:
             for entry in reader:
-                _guard(entry, unpacker.add)
+                guard(entry, unpacker.add)
             unpacker.finish()
         finally:
             unpacker.close()
@@ -62,20 +62,22 @@ def unpack(source: Source, root: int, *, merged: bool, limits: Limits = GENEROUS
     return Unpacked(diff_id, reader.size, reader.entries, tuple(unpacker.notices))
 
 
-def _guard(entry: Entry, add: Callable[[Entry], None]) -> None:
+def guard(entry: Entry, add: Callable[[Entry], None]) -> None:
     """Add *entry*; what goes wrong is said with its name."""
     try:
         add(entry)
     except OSError as error:
-        raise _translate(error, entry) from error
+        raise translate_entry(error, entry) from error
     except ValueError as error:
         # An embedded NUL, in a name or an attribute's name.
-        raise Corrupt(f"{_show(entry.name)}: {error}") from error
+        raise Corrupt(f"{show(entry.name)}: {error}") from error
 
 
-class _Unpacker:
+class Unpacker:
+    """Puts entries into the tree below *root*. :mod:`~labdock.store.layers.extract` has a further one."""
+
     def __init__(self, reader: Reader, root: int, merged: bool) -> None:
-        self._reader = reader
+        self.reader = reader
         self._root = root
         self._merged = merged
         self._folders: dict[bytes, int] = {}
@@ -94,7 +96,10 @@ class _Unpacker:
             return
         if self._merged:
             self._own.add(path)
-        folder = self._open(parent)
+        self.place(entry, self._open(parent), name, path)
+
+    def place(self, entry: Entry, folder: int, name: bytes, path: bytes) -> None:
+        """Make *entry*, called *name*, in the folder fd *folder*; *path* is both, from the root."""
         kind = entry.type
         if kind == headers.FILE:
             self._add_file(entry, folder, name)
@@ -109,11 +114,11 @@ class _Unpacker:
         elif kind in (headers.CHAR, headers.BLOCKDEV, headers.FIFO):
             self._add_node(entry, folder, name)
         else:
-            raise Corrupt(f"{_show(entry.name)}: entries of type {kind!r} are not taken")
+            raise Corrupt(f"{show(entry.name)}: entries of type {kind!r} are not taken")
 
     def _add_root(self, entry: Entry) -> None:
         if entry.type != headers.FOLDER:
-            raise Corrupt(f"{_show(entry.name)}: the root of a layer is a folder")
+            raise Corrupt(f"{show(entry.name)}: the root of a layer is a folder")
         self._settle(entry, self._root)
         self._times[b""] = entry.mtime_ns
 
@@ -128,7 +133,7 @@ class _Unpacker:
             if entry.mode & 0o6000 or entry.xattrs:
                 # quirk: a write takes setuid and file capabilities away, and a FUSE file system writes at close.
                 os.close(fd)
-                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
             self._settle(entry, fd)
             os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
         finally:
@@ -136,8 +141,8 @@ class _Unpacker:
 
     def _write(self, fd: int, size: int) -> None:
         hole = False
-        while piece := self._reader.take():
-            hole = self._reader.is_hole(piece)
+        while piece := self.reader.take():
+            hole = self.reader.is_hole(piece)
             if hole:
                 os.lseek(fd, len(piece), os.SEEK_CUR)
                 continue
@@ -172,7 +177,7 @@ class _Unpacker:
             )
         except (FileNotFoundError, PermissionError) as error:
             what = "is not there" if isinstance(error, FileNotFoundError) else "can't be linked to"
-            raise Corrupt(f"{_show(entry.name)}: a hard link to {_show(entry.link)}, which {what}") from error
+            raise Corrupt(f"{show(entry.name)}: a hard link to {show(entry.link)}, which {what}") from error
         finally:
             os.close(source)
 
@@ -183,16 +188,21 @@ class _Unpacker:
             device = os.makedev(entry.major, entry.minor)
             if entry.type == headers.CHAR and device == 0:
                 # To an overlay this node would be a whiteout: the tar would hide what it can't name.
-                raise Corrupt(f"{_show(entry.name)}: a character device 0:0 is not taken")
+                raise Corrupt(f"{show(entry.name)}: a character device 0:0 is not taken")
             mode = (stat.S_IFCHR if entry.type == headers.CHAR else stat.S_IFBLK) | 0o600
             try:
                 self._retry(folder, name, lambda: os.mknod(name, mode, device, dir_fd=folder))
             except PermissionError:
                 # quirk: mknod(2) of a device is EPERM in every user namespace but the first.
-                self._notice(f"{_show(entry.name)}: device {entry.major}:{entry.minor} left out (not allowed here)")
+                self._notice(f"{show(entry.name)}: device {entry.major}:{entry.minor} left out (not allowed here)")
                 return
         os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-        os.chmod(name, entry.mode, dir_fd=folder)
+        node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            # By its fd: a name could be a link by now, where somebody else works in the tree.
+            os.chmod(f"/proc/self/fd/{node}", entry.mode)
+        finally:
+            os.close(node)
         _set_time(name, folder, entry.mtime_ns)
 
     def _whiteout(self, parent: bytes, name: bytes, path: bytes) -> None:
@@ -200,7 +210,7 @@ class _Unpacker:
         if name != OPAQUE and name.startswith(_META):
             return
         if name != OPAQUE and hidden in (b"", b".", b".."):
-            raise Corrupt(f"{_show(path)}: a whiteout of no name")
+            raise Corrupt(f"{show(path)}: a whiteout of no name")
         if not self._merged:
             return
         try:
@@ -226,7 +236,7 @@ class _Unpacker:
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EACCES):
                     raise
-                self._notice(f"{_show(entry.name)}: attribute {_show(key)} left out ({error.strerror})")
+                self._notice(f"{show(entry.name)}: attribute {show(key)} left out ({error.strerror})")
 
     def _retry(self, folder: int, name: bytes, make: Callable[[], None]) -> None:
         try:
@@ -329,7 +339,7 @@ def clean(name: bytes) -> bytes:
         elif parts:
             parts.pop()
         else:
-            raise Corrupt(f"{_show(name)}: an entry outside of the layer's root")
+            raise Corrupt(f"{show(name)}: an entry outside of the layer's root")
     return b"/".join(parts)
 
 
@@ -337,12 +347,12 @@ def _set_time(name: bytes, folder: int, time_ns: int) -> None:
     os.utime(name, ns=(time_ns, time_ns), dir_fd=folder, follow_symlinks=False)
 
 
-def _show(name: bytes) -> str:
+def show(name: bytes) -> str:
     return name[:200].decode(errors="backslashreplace")
 
 
-def _translate(error: OSError, entry: Entry) -> LabdockError:
-    name = _show(entry.name)
+def translate_entry(error: OSError, entry: Entry) -> LabdockError:
+    name = show(entry.name)
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(f"unpacking {name}: {reason}", hint="free some space on the disk that holds labdock's data")

@@ -6,13 +6,17 @@ a *view* is a read-only look at a committed one. Names follow containerd's snaps
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from labdock.errors import HostUnfit, Unsupported
+from labdock.errors import Conflict, HostUnfit, Unsupported
+
+#: Every driver, the best first. host/inside.py has them as well, to choose one.
+DRIVERS = ("overlay", "fuse-overlayfs", "copy", "flat")
 
 
 class Kind(StrEnum):
@@ -23,7 +27,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount(8): *options* are its words. ``type`` "bind" has the tree itself as its source."""
+    """One mount(8): *options* are its words. ``type`` "bind" has the tree itself as its source, "link" too,
+    and is no mount at all: a symbolic link in the place of the target."""
 
     type: str
     source: str
@@ -59,13 +64,15 @@ class Snapshotter(Protocol):
     """Every driver keeps these promises (tests/conformance/test_snapshots.py holds them to it).
 
     Keys are any text up to 255 bytes. All methods block and are called off the event loop, except
-    prepare, view, mounts and remove, which take well under 20 ms on the drivers of rung R0.
+    view, mounts and remove, and prepare of a driver that is ``quick``: they take well under 20 ms.
     Raises NotFound for an unknown key, Conflict for a taken one, SystemFailure or StorageFull from the disk.
     A kill between any two calls, or inside one, leaves a state in which ``recover`` finds no half-made
     snapshot: it exists or it does not.
     """
 
     name: str
+    #: Whether prepare takes well under 20 ms whatever the parent holds; else it belongs into a worker thread.
+    quick: bool
 
     def prepare(self, key: str, parent: str | None) -> tuple[Mount, ...]:
         """Make active snapshot *key* on the committed *parent* (None: empty) and say how to mount it."""
@@ -120,11 +127,14 @@ class Snapshotter(Protocol):
 
 
 def open_snapshotter(name: str, root: Path, tools: Mapping[str, str]) -> Snapshotter:
-    """The driver *name* ("overlay", "fuse-overlayfs", "copy") over its folder ``root/name``.
+    """The driver *name*, one of :data:`DRIVERS`, over its folder ``root/name``.
 
     *tools* has the absolute path of ``fuse-overlayfs`` where that driver is asked for.
-    Raises Unsupported for a name that there is no driver for, HostUnfit for a missing program.
+    Raises Unsupported for a name that there is no driver for, HostUnfit for a missing program, Conflict where another
+    driver keeps snapshots in *root*: one store has one driver.
     """
+    if name in DRIVERS:
+        refuse_mixture(name, root)
     if name == "overlay":
         from labdock.store.snapshots.overlay import OverlaySnapshotter
 
@@ -142,4 +152,33 @@ def open_snapshotter(name: str, root: Path, tools: Mapping[str, str]) -> Snapsho
         from labdock.store.snapshots.copying import CopySnapshotter
 
         return CopySnapshotter(root)
-    raise Unsupported(f"there is no snapshot driver {name!r}")
+    if name == "flat":
+        from labdock.store.snapshots.flat import FlatSnapshotter
+
+        return FlatSnapshotter(root)
+    raise Unsupported(f"there is no snapshot driver {name!r}", hint=f"there are {', '.join(DRIVERS)}")
+
+
+def refuse_mixture(name: str, root: Path) -> None:
+    """Raises Conflict when a driver other than *name* keeps snapshots below *root*; one that keeps none is removed."""
+    from labdock.store.layers.rooted import FLAGS, remove_tree
+    from labdock.store.snapshots.ledger import Ledger
+
+    for other in DRIVERS:
+        if other == name or not (root / other / "ledger.db").exists():
+            continue
+        ledger = Ledger(root / other / "ledger.db")
+        count = len(ledger.all())
+        ledger.close()
+        if count:
+            raise Conflict(
+                f"the store {root.parent} was made with the storage driver {other} ({count} snapshots), and {name} "
+                "was asked for",
+                hint=f"leave the driver out or ask for {other}; for {name}, take another store (LABDOCK_DATA), and "
+                "bring the images over with `docker save` and `docker load`",
+            )
+        above = os.open(root, FLAGS)
+        try:
+            remove_tree(above, other.encode())
+        finally:
+            os.close(above)

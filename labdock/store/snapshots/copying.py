@@ -15,14 +15,17 @@ from labdock.store.snapshots import Kind, Mount, trees
 from labdock.store.snapshots.folders import FolderSnapshotter, border, open_tree
 from labdock.store.snapshots.ledger import Item
 
-_STAMP = "stamp"
+#: Beside the tree: its change time says when the copy was complete.
+STAMP = "stamp"
 
 
 class CopySnapshotter(FolderSnapshotter):
     """A Snapshotter that copies."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__("copy", root)
+    quick = False
+
+    def __init__(self, root: Path, name: str = "copy") -> None:
+        super().__init__(name, root)
 
     def _make(self, item: Item, folder: Path) -> None:
         tree = folder / "fs"
@@ -34,7 +37,7 @@ class CopySnapshotter(FolderSnapshotter):
         else:
             tree.symlink_to(self.tree(item.lowers[0]))
         # Its change time says when the copy was complete: what changed before then is as the parent has it.
-        (folder / _STAMP).touch()
+        (folder / STAMP).touch()
 
     def _mounts(self, item: Item) -> tuple[Mount, ...]:
         if item.kind is Kind.VIEW:
@@ -55,6 +58,6 @@ class CopySnapshotter(FolderSnapshotter):
         with border(f"comparing snapshot {key} with {item.parent}"):
             self.trash.throw(found)
             os.mkdir(found, 0o700)
-            since = os.stat(folder / _STAMP).st_ctime_ns
+            since = os.stat(folder / STAMP).st_ctime_ns
             trees.compare(self.tree(item.lowers[0]), self.tree(item.number), found, since)
         return found

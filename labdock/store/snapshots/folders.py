@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 class FolderSnapshotter:
     """A Snapshotter but for how a tree is made and shown, which each driver says."""
 
+    quick = True
+
     def __init__(self, name: str, root: Path) -> None:
         self.name = name
         self.folder = root / name

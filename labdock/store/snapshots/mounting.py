@@ -30,7 +30,7 @@ def mount_all(wanted: Sequence[Mount], target: Path | str) -> None:
             done += 1
     except (OSError, LabdockError) as error:
         for _ in range(done):
-            mounts.unmount(str(target), mounts.MNT_DETACH)
+            _take_away(target, mounts.MNT_DETACH)
         if isinstance(error, LabdockError):
             raise
         raise SystemFailure(f"mounting {item.type} on {target}: {error}") from error
@@ -39,7 +39,7 @@ def mount_all(wanted: Sequence[Mount], target: Path | str) -> None:
 def unmount(target: Path | str, *, lazy: bool = False) -> None:
     """Unmount the topmost mount on *target*; *lazy*: even while something there is in use. Raises SystemFailure."""
     try:
-        mounts.unmount(str(target), mounts.MNT_DETACH if lazy else 0)
+        _take_away(target, mounts.MNT_DETACH if lazy else 0)
     except OSError as error:
         raise SystemFailure(f"unmounting {target}: {error}") from error
 
@@ -63,11 +63,43 @@ def open_mounted(wanted: Sequence[Mount], target: Path) -> int:
     try:
         return os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     finally:
-        mounts.unmount(str(target), mounts.MNT_DETACH)
+        _take_away(target, mounts.MNT_DETACH)
+
+
+def is_mounted(target: Path | str) -> bool:
+    """Whether something is there that :func:`unmount` takes away: a mount, or a link that stands for one."""
+    return os.path.islink(target) or os.path.ismount(target)
+
+
+def _take_away(target: Path | str, flags: int) -> None:
+    if os.path.islink(target):
+        os.unlink(target)
+        os.mkdir(target)
+    else:
+        mounts.unmount(str(target), flags)
+
+
+def read_only(wanted: Sequence[Mount]) -> tuple[Mount, ...]:
+    """*wanted*, an active snapshot's, to be looked at only: what is written to it otherwise may or may not be seen."""
+    found = []
+    for item in wanted:
+        options = list(item.options)
+        words = dict(option.partition("=")[::2] for option in options)
+        if upper := words.get("upperdir"):
+            options = [
+                f"lowerdir={upper}:{words['lowerdir']}" if option.startswith("lowerdir=") else option
+                for option in options
+                if not option.startswith(("upperdir=", "workdir="))
+            ]
+        found.append(Mount(item.type, item.source, (*(option for option in options if option != "rw"), "ro")))
+    return tuple(found)
 
 
 def _mount(item: Mount, target: str) -> None:
-    if item.type == "fuse-overlayfs":
+    if item.type == "link":
+        os.rmdir(target)
+        os.symlink(item.source, target)
+    elif item.type == "fuse-overlayfs":
         _run_fuse(item, target)
     elif item.type == "overlay" and len(",".join(item.options)) > _MOST_DATA:
         _mount_relative(item, target)

@@ -145,6 +145,105 @@ def compare(old: Path, new: Path, out: Path, since_ns: int) -> None:
             os.close(fd)
 
 
+def share(below: Path, above: Path, since_ns: int) -> int:
+    """Replace files of *above* that are as in *below* by hard links to those; returns how many.
+
+    As :func:`compare`: what did not change since *since_ns* and looks the same is the same. Neither tree may be written
+    to afterwards. Raises OSError.
+    """
+    shared = 0
+    old, new = os.open(below, FLAGS), os.open(above, FLAGS)
+    try:
+        pending = [b""]
+        while pending:
+            path = pending.pop()
+            here = open_folder(new, path, links=False)
+            there = -1
+            try:
+                there = open_folder(old, path, links=False)
+                shared += _share_folder(there, here, since_ns)
+                pending += [path + b"/" + name if path else name for name in _folders(here, there)]
+            finally:
+                os.close(here)
+                if there >= 0:
+                    os.close(there)
+    finally:
+        os.close(old)
+        os.close(new)
+    return shared
+
+
+def _folders(here: int, there: int) -> list[bytes]:
+    """The names of folders that are in both."""
+    names = []
+    for text in os.listdir(here):
+        name = os.fsencode(text)
+        before = _stat(there, name)
+        if before is not None and stat.S_ISDIR(before.st_mode) and stat.S_ISDIR(_lstat(here, name).st_mode):
+            names.append(name)
+    return names
+
+
+def _lstat(folder: int, name: bytes) -> os.stat_result:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def _stat(folder: int, name: bytes) -> os.stat_result | None:
+    try:
+        return _lstat(folder, name)
+    except FileNotFoundError:
+        return None
+
+
+def _share_folder(there: int, here: int, since_ns: int) -> int:
+    shared = 0
+    times = os.fstat(here)
+    for text in os.listdir(here):
+        name = os.fsencode(text)
+        found, before = _lstat(here, name), _stat(there, name)
+        if before is None or not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or not found.st_size:
+            continue
+        if _same(there, here, name, before, found, since_ns):
+            moment = b".labdock-" + os.urandom(8).hex().encode()
+            os.link(name, moment, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
+            os.rename(moment, name, src_dir_fd=here, dst_dir_fd=here)
+            shared += 1
+    if shared:
+        os.utime(here, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return shared
+
+
+def weigh_own(below: Path, above: Path) -> tuple[int, int]:
+    """Bytes on the disk and inodes of *above* that are not *below*'s, by the same path. Raises OSError."""
+    size = inodes = 0
+    seen: set[tuple[int, int]] = set()
+    pending = [""]
+    while pending:
+        path = pending.pop()
+        with os.scandir(above / path) as entries:
+            for entry in entries:
+                inner = f"{path}/{entry.name}" if path else entry.name
+                found = entry.stat(follow_symlinks=False)
+                identity = (found.st_dev, found.st_ino)
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(inner)
+                elif found.st_nlink > 1:
+                    if identity in seen or _identity(below / inner) == identity:
+                        continue
+                    seen.add(identity)
+                size += found.st_blocks * 512
+                inodes += 1
+    return size, inodes
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class _Comparison:
     def __init__(self, below: int, above: int, result: int, since_ns: int) -> None:
         self._below, self._above, self._result, self._since = below, above, result, since_ns
@@ -178,7 +277,7 @@ class _Comparison:
             for name in names:
                 found = os.stat(name, dir_fd=new, follow_symlinks=False)
                 before = os.stat(name, dir_fd=old, follow_symlinks=False) if name in olds else None
-                same = before is not None and self._same(old, new, name, before, found)
+                same = before is not None and _same(old, new, name, before, found, self._since)
                 if stat.S_ISDIR(found.st_mode):
                     whole = path + b"/" + name if path else name
                     if not same:
@@ -196,22 +295,6 @@ class _Comparison:
             if both:
                 os.close(old)
         return inner
-
-    def _same(self, old: int, new: int, name: bytes, before: os.stat_result, found: os.stat_result) -> bool:
-        if _look(before) != _look(found):
-            return False
-        kind = stat.S_IFMT(found.st_mode)
-        if kind == stat.S_IFLNK:
-            return os.readlink(name, dir_fd=old) == os.readlink(name, dir_fd=new)
-        if kind not in (stat.S_IFREG, stat.S_IFDIR) or found.st_ctime_ns < self._since:
-            return True
-        flags = _READ if kind == stat.S_IFREG else FLAGS | os.O_NOFOLLOW
-        first, second = os.open(name, flags, dir_fd=old), os.open(name, flags, dir_fd=new)
-        try:
-            return _xattrs(first) == _xattrs(second) and (kind == stat.S_IFDIR or _same_bytes(first, second))
-        finally:
-            os.close(first)
-            os.close(second)
 
     def _ensure(self, path: bytes) -> None:
         """Make the folder *path* in the result, with those above it."""
@@ -236,6 +319,25 @@ class _Comparison:
         fd = open_folder(self._result, path, links=False)
         os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
         os.close(fd)
+
+
+def _same(old: int, new: int, name: bytes, before: os.stat_result, found: os.stat_result, since_ns: int) -> bool:
+    if _look(before) != _look(found):
+        return False
+    if (before.st_dev, before.st_ino) == (found.st_dev, found.st_ino):
+        return True
+    kind = stat.S_IFMT(found.st_mode)
+    if kind == stat.S_IFLNK:
+        return os.readlink(name, dir_fd=old) == os.readlink(name, dir_fd=new)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR) or found.st_ctime_ns < since_ns:
+        return True
+    flags = _READ if kind == stat.S_IFREG else FLAGS | os.O_NOFOLLOW
+    first, second = os.open(name, flags, dir_fd=old), os.open(name, flags, dir_fd=new)
+    try:
+        return _xattrs(first) == _xattrs(second) and (kind == stat.S_IFDIR or _same_bytes(first, second))
+    finally:
+        os.close(first)
+        os.close(second)
 
 
 def _look(found: os.stat_result) -> tuple[int, ...]:

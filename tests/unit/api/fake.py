@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from labdock.api.facade import Filters, OnLine, Stream, Wire
 from labdock.errors import (
     Conflict,
     DockerfileError,
+    Forbidden,
     InvalidRequest,
     NoSuchContainer,
     NoSuchExec,
@@ -21,12 +22,12 @@ from labdock.errors import (
     NotFound,
     Unauthorized,
     Unavailable,
-    Unsupported,
 )
 from labdock.schema.build import BuildDone, BuildEvent, BuildFailed, StepDone, StepOutput, StepRunning, StepStarted
 from labdock.schema.build_query import BuildQuery
-from labdock.schema.container import CreateRequest, ExecConfig
+from labdock.schema.container import ContainerConfig, CreateRequest, ExecConfig
 from labdock.schema.events import Actor, Event
+from labdock.schema.files import PathStat
 
 IMAGE = "sha256:" + "ab" * 32
 
@@ -231,12 +232,12 @@ class FakeContainers:
         self.get(ref)
         return []
 
-    def inspect(self, ref: str, size: bool = False) -> Wire:
+    async def inspect(self, ref: str, size: bool = False) -> Wire:
         box = self.get(ref)
         found = {"Id": box.id, "Name": f"/{box.name}", "Config": box.sent, "State": {"Running": box.started}}
         return {**found, "SizeRw": 0} if size else found
 
-    def list(self, all: bool, limit: int | None, size: bool, filters: Filters) -> builtins.list[Wire]:
+    async def list(self, all: bool, limit: int | None, size: bool, filters: Filters) -> builtins.list[Wire]:
         self.calls.append(("list", all, limit, size, filters))
         return [{"Id": box.id, "Names": [f"/{box.name}"]} for box in self.boxes.values() if all or box.started]
 
@@ -273,9 +274,59 @@ class FakeContainers:
     async def prune(self, filters: Filters) -> Wire:
         return {"ContainersDeleted": [], "SpaceReclaimed": 0}
 
-    def changes(self, ref: str) -> builtins.list[Wire]:
-        self.get(ref)
+
+class FakeFiles:
+    """One file, ``/a``, in every container."""
+
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
+    async def stat(self, ref: str, path: str) -> PathStat:
+        self._containers.get(ref)
+        if path != "/a":
+            raise NotFound(f"Could not find the file {path} in container {ref}")
+        return PathStat(name="a", size=3, mode=0o644, mtime="2026-01-02T03:04:05Z")
+
+    async def archive(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
+        return await self.stat(ref, path), self._tar()
+
+    async def _tar(self) -> AsyncIterator[bytes]:
+        yield b"tar of"
+        yield b" a"
+
+    async def extract(self, ref: str, path: str, pieces: AsyncIterator[bytes], *, replace: bool, own: bool) -> None:
+        self._containers.get(ref)
+        self.calls.append((path, b"".join([piece async for piece in pieces]), replace, own))
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        self._containers.get(ref)
+        return self._tar()
+
+    async def changes(self, ref: str) -> builtins.list[Wire]:
+        self._containers.get(ref)
         return [{"Path": "/a", "Kind": 1}]
+
+
+class FakeCommits:
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
+    async def commit(
+        self,
+        ref: str,
+        name: str,
+        *,
+        comment: str = "",
+        author: str = "",
+        pause: bool = True,
+        changes: Sequence[str] = (),
+        config: ContainerConfig | None = None,
+    ) -> str:
+        self._containers.get(ref)
+        self.calls.append((name, comment, author, pause, list(changes), config))
+        return IMAGE
 
 
 class FakeExecs:
@@ -322,6 +373,20 @@ class FakeExecs:
             "ProcessConfig": {"tty": bool(config.tty)},
             "DetachKeys": config.detach_keys or "",
         }
+
+
+class FakeStats:
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+
+    def watch(self, ref: str, stream: bool, one_shot: bool) -> AsyncGenerator[Wire, None]:
+        self._containers.get(ref)
+
+        async def samples() -> AsyncGenerator[Wire, None]:
+            for number in range(3 if stream else 1):
+                yield {"name": f"/{ref}", "number": number, "one_shot": one_shot}
+
+        return samples()
 
 
 class FakeImages:
@@ -487,25 +552,36 @@ class FakeBuilds:
 
 
 class FakeNetworks:
+    def __init__(self) -> None:
+        self.made: dict[str, Wire] = {"bridge": {"Name": "bridge", "Id": "ff" * 32}}
+        self.calls: builtins.list[tuple[Any, ...]] = []
+
     def list(self, filters: Filters) -> builtins.list[Wire]:
-        return [{"Name": "bridge", "Id": "ff" * 32}]
+        return builtins.list(self.made.values())
 
     def inspect(self, ref: str, verbose: bool) -> Wire:
-        if ref != "bridge":
+        if ref not in self.made:
             raise NoSuchNetwork(ref)
-        return {"Name": "bridge", "Id": "ff" * 32}
+        return self.made[ref]
 
     async def create(self, sent: Wire) -> Wire:
-        raise Unsupported("no networks of your own yet")
+        if sent["Name"] in self.made:
+            raise Conflict(f"network with name {sent['Name']} already exists")
+        self.made[sent["Name"]] = {"Name": sent["Name"], "Id": "ee" * 32}
+        return {"Id": "ee" * 32, "Warning": ""}
 
     async def remove(self, ref: str) -> None:
-        raise Unsupported("no networks of your own yet")
+        if self.inspect(ref, False)["Name"] == "bridge":
+            raise Forbidden("bridge is a pre-defined network and cannot be removed")
+        del self.made[ref]
 
     async def connect(self, ref: str, sent: Wire) -> None:
-        raise Unsupported("no networks of your own yet")
+        self.inspect(ref, False)
+        self.calls.append(("connect", ref, sent))
 
     async def disconnect(self, ref: str, sent: Wire) -> None:
-        raise Unsupported("no networks of your own yet")
+        self.inspect(ref, False)
+        self.calls.append(("disconnect", ref, sent))
 
     async def prune(self, filters: Filters) -> Wire:
         return {"NetworksDeleted": None}
@@ -515,17 +591,17 @@ class FakeVolumes:
     def __init__(self) -> None:
         self.made: dict[str, Wire] = {}
 
-    def list(self, filters: Filters) -> Wire:
+    async def list(self, filters: Filters) -> Wire:
         return {"Volumes": builtins.list(self.made.values()), "Warnings": None}
 
-    def inspect(self, name: str) -> Wire:
+    async def inspect(self, name: str) -> Wire:
         if name not in self.made:
             raise NoSuchVolume(name)
         return self.made[name]
 
     async def create(self, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> Wire:
         name = name or "ee" * 32
-        self.made[name] = {"Name": name, "Driver": driver, "Options": options, "Labels": labels}
+        self.made[name] = {"Name": name, "Driver": driver or "local", "Options": options, "Labels": labels}
         return self.made[name]
 
     async def remove(self, name: str, force: bool) -> None:
@@ -534,6 +610,24 @@ class FakeVolumes:
 
     async def prune(self, filters: Filters) -> Wire:
         return {"VolumesDeleted": [], "SpaceReclaimed": 0}
+
+
+class FakeVolumeTransfers:
+    def __init__(self, volumes: FakeVolumes) -> None:
+        self.volumes = volumes
+
+    async def export(self, name: str) -> AsyncIterator[bytes]:
+        await self.volumes.inspect(name)
+        return _pieces(b"a tar of ", name.encode())
+
+    async def take(self, name: str, pieces: AsyncIterator[bytes]) -> Wire:
+        self.volumes.made[name] = {"Name": name, "Tar": b"".join([piece async for piece in pieces]).decode()}
+        return self.volumes.made[name]
+
+
+async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 class FakeSystem:
@@ -602,12 +696,16 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.containers = FakeContainers()
+        self.files = FakeFiles(self.containers)
+        self.commits = FakeCommits(self.containers)
         self.execs = FakeExecs(self.containers)
+        self.stats = FakeStats(self.containers)
         self.images = FakeImages()
         self.registries = FakeRegistries()
         self.builds = FakeBuilds()
         self.networks = FakeNetworks()
         self.volumes = FakeVolumes()
+        self.volume_transfers = FakeVolumeTransfers(self.volumes)
         self.system = FakeSystem(self.containers)
         self.events = FakeEvents()
         self.registry = FakeRegistry()

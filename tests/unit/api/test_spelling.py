@@ -24,6 +24,7 @@ from labdock.schema.container import CreateRequest, ExecConfig
         ),
         ({"Labels": {"image": "x"}, "Own": {"cmd": 1}}, {"Labels": {"image": "x"}, "Own": {"cmd": 1}}),
         ({"Image": "exact", "image": "other"}, {"Image": "exact"}),
+        ({"Healthcheck": {"Interval": None, "Retries": 1}, "Tty": None}, {"Healthcheck": {"Retries": 1}, "Tty": None}),
         ({"HostConfig": "no object", "NetworkingConfig": None}, {"HostConfig": "no object", "NetworkingConfig": None}),
     ],
 )

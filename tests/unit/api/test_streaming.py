@@ -112,6 +112,21 @@ def test_many_log_lines_arrive_whole_and_in_few_pieces() -> None:
     asyncio.run(main())
 
 
+def test_stats_are_a_line_a_sample_or_one_answer() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            await served.run("say hi")
+            streamed = await served.ask("GET", "/containers/web/stats")
+            assert [sample["number"] for sample in streamed.lines()] == [0, 1, 2]
+            once = await served.ask("GET", "/containers/web/stats?stream=false&one-shot=true")
+            assert once.json() == {"name": "/web", "number": 0, "one_shot": True}
+            both = await served.ask("GET", "/containers/web/stats?stream=1&one-shot=1")
+            assert (both.status, both.json()["message"]) == (400, "cannot have stream=true and one-shot=true")
+            assert (await served.ask("GET", "/containers/nope/stats")).status == 404
+
+    asyncio.run(main())
+
+
 def test_wait_sends_its_head_at_once_and_its_body_at_the_end() -> None:
     async def main() -> None:
         async with serve() as served, served.connect() as client:

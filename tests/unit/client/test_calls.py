@@ -24,6 +24,8 @@ CALLS: list[tuple[Callable[[Client], Any], Any, str, str, dict[str, list[str]]]]
     (lambda c: c.system.ping(), None, "GET", "/_ping", EMPTY),
     (lambda c: c.system.info(), {}, "GET", "/info", EMPTY),
     (lambda c: c.system.doctor(), {}, "GET", "/labdock/doctor", EMPTY),
+    (lambda c: c.system.api(), {"Rows": []}, "GET", "/labdock/api", EMPTY),
+    (lambda c: c.system.openapi(), {}, "GET", "/labdock/api", {"openapi": ["1"]}),
     (lambda c: c.containers.start("a b"), None, "POST", "/containers/a b/start", EMPTY),
     (
         lambda c: c.containers.stop("w", timeout=0, signal="INT"),

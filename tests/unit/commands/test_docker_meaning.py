@@ -33,6 +33,17 @@ busybox
 --network host busybox
 --network mynet --network-alias a --network-alias b busybox
 --network name=mynet,alias=a busybox
+--network mynet --ip 172.30.0.9 --ip6 fd00::9 --link-local-ip 169.254.8.8 busybox
+--network mynet --link db --link cache:mem busybox
+--link db:data busybox
+--network-alias lonely busybox
+--network name=mynet,alias=a --network-alias b busybox
+--network name=mynet,driver-opt=a=b,mac-address=02:42:ac:11:00:02 busybox
+--network name=one,ip=172.30.0.9,gw-priority=1 --network two busybox
+--network one --network one busybox
+--network one --network host busybox
+--network name=one,nope=1 busybox
+--network container:other busybox
 --user 1:2 -w /x --hostname h --domainname d busybox
 --entrypoint /bin/echo busybox a b
 --entrypoint "" busybox a
@@ -58,6 +69,10 @@ busybox
 --volumes-from other --oom-score-adj 100 busybox
 --annotation a=b --mac-address 02:42:ac:11:00:02 busybox
 --cpuset-cpus 0-1 --cpu-quota 1000 --cpu-period 2000 busybox
+--cpuset-mems 0 --memory-reservation 64m --memory-swappiness 10 --oom-kill-disable --blkio-weight 300 busybox
+--device-read-bps /dev/sda:1mb --device-write-iops /dev/sda:100 --device-cgroup-rule 'c 1:3 mr' busybox
+--cgroup-parent x --runtime crun --storage-opt size=1g busybox
+--device-read-bps sda busybox
 -q --pull never busybox
 --init=false --rm=true -t=false busybox
 --rm --restart always busybox

@@ -354,3 +354,18 @@ def test_terminals_get_no_escape_sequences_in_tables() -> None:
 def test_behind_a_hub_ports_are_reached_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
     assert 'href="/user/me/proxy/8080/"' in (ask("ps")._repr_html_() or "")
+
+
+#: What JupyterLab's sanitiser leaves of an untrusted notebook's HTML (apputils' sanitizer.ts), as far as it is used.
+LEFT = set("a b caption code details div pre progress span summary table tbody td th thead tr".split())
+LEFT_ATTRIBUTES = {"style", "href", "target", "rel", "open", "value", "max"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_lost_in_an_untrusted_notebook(name: str) -> None:
+    class Used(html.parser.HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            assert tag in LEFT
+            assert {attribute for attribute, _ in attributes} <= LEFT_ATTRIBUTES
+
+    Used().feed(CASES[name]()._repr_html_() or "")

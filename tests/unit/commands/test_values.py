@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labdock.commands import units, values
+from labdock.commands import mount_option, units, values
 from labdock.commands.running import split_tag
 from labdock.commands.talking import moment
 from labdock.errors import InvalidRequest
@@ -21,9 +21,9 @@ from labdock.errors import InvalidRequest
         (values.duration, "5"),
         (values.duration, "5s3"),
         (values.cpus, "0.00000000001"),
-        (values.mount, "type=bind,src=/a"),
-        (values.mount, "type=odd,dst=/a"),
-        (values.mount, "dst=/a,nonsense=1"),
+        (mount_option.mount, "type=bind,src=/a"),
+        (mount_option.mount, "type=volume,dst=/a,bind-propagation=slave"),
+        (mount_option.mount, "dst=/a,nonsense=1"),
         (values.ulimit, "nofile"),
         (values.restart, "always:3"),
         (values.extra_host, "nothing"),

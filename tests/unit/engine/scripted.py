@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from labdock.engine.placing import Ports
@@ -47,9 +48,9 @@ class ScriptedContainer:
         self.streams: list[ScriptedStreams] = []
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
 
-    def end(self, code: int, at: int = 1) -> None:
+    def end(self, code: int, at: int = 1, *, oom: bool = False) -> None:
         if not self._exit.done():
-            self._exit.set_result(Exit(code, at))
+            self._exit.set_result(Exit(code, at, oom))
         for stream in self.streams:
             stream.output.put_nowait(None)
 
@@ -97,6 +98,12 @@ class ScriptedDriver:
         found.signals.append(number)
         if number == signal.SIGKILL or (number == signal.SIGTERM and not self.stubborn):
             found.end(128 + number)
+
+    async def survey(self, containers: Iterable[str]) -> dict[str, list[int]]:
+        return {name: [self.containers[name].pid] for name in containers if name in self.containers}
+
+    async def kill_as_oom(self, container: str) -> None:
+        self.containers[container].end(137, oom=True)
 
     async def exec(self, container: str, request: ExecRequest) -> ExecProcess:
         raise Conflict("scripted containers run no further programs")

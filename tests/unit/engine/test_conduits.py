@@ -182,7 +182,7 @@ def test_a_writer_that_fails_or_is_left_ends() -> None:
                 assert piece == b"first"
         stream = write_in_thread(endless)
         assert len(await anext(stream)) == 1 << 20
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
 
     in_time(main)
     assert left == ["nobody takes it any more"]

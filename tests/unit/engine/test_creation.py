@@ -10,7 +10,7 @@ import pytest
 from labdock.engine import creation
 from labdock.engine.records import ContainerRecord
 from labdock.errors import InvalidRequest
-from labdock.schema.container import CreateRequest, HostConfig, PortBinding
+from labdock.schema.container import CreateRequest, PortBinding
 from labdock.schema.oci import ImageConfig, RuntimeConfig
 
 IMAGE = ImageConfig(
@@ -89,10 +89,15 @@ def test_what_was_sent_is_kept_word_for_word() -> None:
     ("host", "words"),
     [
         ({"LogConfig": {"Type": "syslog"}}, "logger: no log driver named 'syslog' is registered"),
-        ({"RestartPolicy": {"Name": "sometimes"}}, "invalid restart policy 'sometimes'"),
-        ({"RestartPolicy": {"Name": "always", "MaximumRetryCount": 2}}, "maximum retry count cannot be used"),
+        ({"RestartPolicy": {"Name": "sometimes"}}, "unknown policy 'sometimes'; use one of 'no', 'always'"),
+        (
+            {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 2}},
+            "maximum retry count can only be used with 'on-failure'$",
+        ),
         ({"RestartPolicy": {"Name": "always"}, "AutoRemove": True}, "AutoRemove"),
-        ({"Memory": -1}, "memory can't be negative"),
+        ({"RestartPolicy": {"Name": "no", "MaximumRetryCount": -1}}, "'on-failure' and cannot be negative"),
+        ({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": -1}}, "retry count cannot be negative"),
+        ({"Memory": -1}, "Minimum memory limit allowed is 6MB"),
         ({"Binds": ["/a:/b", "/c:/b"]}, "Duplicate mount point: /b"),
         ({"Binds": ["rel/ative:/b"]}, "includes invalid characters for a local volume name"),
         ({"Binds": ["/a:b"]}, "mount path must be absolute"),
@@ -120,15 +125,6 @@ def test_published_ports_default_to_any_host_port_and_sctp_is_refused() -> None:
     assert creation.bindings_of(record) == {"80/tcp": (PortBinding(),)}
     with pytest.raises(InvalidRequest, match="SCTP"):
         creation.bindings_of(build({"HostConfig": {"PortBindings": {"80/sctp": []}}}))
-
-
-def test_limits_without_a_controller_come_back_as_warnings() -> None:
-    host = HostConfig(memory=1 << 20, pids_limit=5)
-    assert [w for w in creation.warn(host, controllers=()) if "memory" in w or "PIDs" in w] == list(
-        creation.warn(host, controllers=())
-    )
-    assert len(creation.warn(host, controllers=())) == 2
-    assert creation.warn(HostConfig(pids_limit=-1), controllers=()) == ()
 
 
 def test_mounts_are_ordered_so_that_outer_targets_come_first() -> None:

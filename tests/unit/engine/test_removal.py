@@ -43,6 +43,7 @@ def containers_of(bench: Bench, folder: Path) -> tuple[Containers, Removed]:
         snapshotter=cast(Any, removed),
         images=unused,
         volumes=cast(Any, removed),
+        enforcer=unused,
         find_image=unused,
         folder=folder,
         controllers=(),

@@ -52,6 +52,21 @@ class Outer:
     async def dial(self, host: str, port: int) -> Any:
         raise AssertionError("nothing here dials")
 
+    async def dial_udp(self, ip: str, port: int) -> Any:
+        raise AssertionError("nothing here dials")
+
+    def keep(self, owner: str, sockets: Any) -> None:
+        raise AssertionError("nothing here has sockets to keep")
+
+    def let_go(self, owner: str) -> None:
+        raise AssertionError("nothing here has sockets to keep")
+
+    async def kept(self) -> dict[str, Any]:
+        return {}
+
+    async def look(self, path: str) -> tuple[int, int] | None:
+        return None
+
     async def dial_agent(self, path: str) -> Any:
         raise AssertionError("nothing here has an agent")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from labdock.errors import HostUnfit
-from labdock.host import doctor, survey
+from labdock.host import doctor, inside, survey
 from labdock.host.identity import Identity
 from labdock.host.ids import IdExtent, IdMaps
 from labdock.host.inside import Inside
@@ -49,9 +50,15 @@ def test_fuse_overlayfs_stands_in_for_overlay() -> None:
 
 def test_a_machine_below_the_first_rung_is_refused_with_the_remedy() -> None:
     with pytest.raises(HostUnfit) as raised:
-        survey.conclude(OUTSIDE, Inside("copy", "fresh", "v2", (), (*GOOD[:2], REFUSED)))
+        survey.conclude(OUTSIDE, Inside("overlay", "fresh", "v2", (), (*GOOD[:2], REFUSED)))
     assert raised.value.message == "overlay is refused in the sandbox (EINVAL, Invalid argument: /data): copies"
     assert raised.value.hint == "you can change that: LABDOCK_DATA=…"
+
+
+def test_where_nothing_stacks_containers_get_copies_and_it_is_said() -> None:
+    plan = survey.conclude(OUTSIDE, Inside("copy", "fresh", "v2", (), (*GOOD[:2], REFUSED)))
+    assert plan.snapshotter == "copy"
+    assert plan.notices[-1] == "the storage driver is copy: a container's root costs a copy of its image"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"maps": {}}'])
@@ -83,3 +90,26 @@ def test_no_new_privs_is_seen() -> None:
     assert not refused.ok and "newuidmap" in refused.cost
     assert survey._probe_privileges("Name:\tx\nNoNewPrivs:\t0\n", 1000).ok
     assert survey._probe_privileges("Name:\tx\nNoNewPrivs:\t1\n", 0).ok, "root needs no set-id program"
+
+
+@pytest.mark.parametrize(
+    ("asked", "made", "overlay", "fuse", "chosen"),
+    [
+        ("", "", True, True, "overlay"),
+        ("", "", False, True, "fuse-overlayfs"),
+        ("", "", False, False, "copy"),
+        ("flat", "", True, True, "flat"),
+        ("", "copy", True, True, "copy"),
+        ("", "overlay", False, True, "overlay"),
+        ("overlay", "copy", False, True, "overlay"),
+    ],
+)
+def test_the_storage_driver_is_the_one_asked_for_or_the_stores_own_or_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, made: str, overlay: bool, fuse: bool, chosen: str
+) -> None:
+    monkeypatch.setattr(inside, "try_overlay", lambda data: Probe("overlay", overlay))
+    monkeypatch.setattr(inside, "try_fuse_overlay", lambda data, program: Probe("fuse-overlayfs", fuse))
+    if made:
+        (tmp_path / "snapshots" / made).mkdir(parents=True)
+        (tmp_path / "snapshots" / made / "ledger.db").touch()
+    assert inside.choose_driver(tmp_path, "/usr/bin/fuse-overlayfs", asked)[0] == chosen

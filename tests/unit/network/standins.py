@@ -6,11 +6,11 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from labdock.daemon.dial import Caller
+from labdock.daemon.dial import Caller, connect_udp
 from labdock.errors import Conflict, Unavailable
 from labdock.network import Address, HostNetwork, Published
 from labdock.sys import mounts, namespaces
@@ -27,6 +27,10 @@ class StandinOutside:
         self.taken = taken or set()
         self.routes = routes
         self.asked = 0
+        self.nameservers: tuple[str, ...] = ()
+        #: Where dial and dial_udp really go.
+        self.moved: dict[tuple[str, int], tuple[str, int]] = {}
+        self.copies: dict[str, list[socket.socket]] = {}
 
     async def publish(self, owner: str, host: Address, target: Address) -> Published:
         self.asked += 1
@@ -53,14 +57,35 @@ class StandinOutside:
         return tuple(self.held)
 
     async def host(self) -> HostNetwork:
-        return HostNetwork(self.routes, ("lab.example",))
+        return HostNetwork(self.routes, ("lab.example",), self.nameservers)
+
+    async def dial_udp(self, ip: str, port: int) -> socket.socket:
+        self.asked += 1
+        return connect_udp(*self.moved.get((ip, port), (ip, port)))
+
+    def keep(self, owner: str, sockets: Sequence[socket.socket]) -> None:
+        self.let_go(owner)
+        self.copies[owner] = [sock.dup() for sock in sockets]
+
+    def let_go(self, owner: str) -> None:
+        for sock in self.copies.pop(owner, ()):
+            sock.close()
+
+    async def kept(self) -> dict[str, list[socket.socket]]:
+        found = {owner: [sock.dup() for sock in sockets] for owner, sockets in self.copies.items()}
+        for sock in (sock for sockets in found.values() for sock in sockets):
+            sock.setblocking(False)
+        return found
+
+    async def look(self, path: str) -> tuple[int, int] | None:
+        return None
 
     async def dial_agent(self, path: str) -> socket.socket:
         raise Unavailable(path)
 
     async def dial(self, host: str, port: int) -> socket.socket:
         self.asked += 1
-        return await Caller().dial(host, port)
+        return await Caller().dial(*self.moved.get((host, port), (host, port)))
 
 
 def in_netns(path: str, work: Callable[[], T]) -> T:

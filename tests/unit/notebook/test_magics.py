@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 import labdock
@@ -16,6 +15,7 @@ from labdock.client.scripted import Reply, Script, ScriptedTransport
 from labdock.commands.results import Records
 from labdock.notebook import magics
 from labdock.notebook.face import NotebookFace
+from labdock.notebook.failures import CommandFailed
 
 ID = "ab" * 32
 
@@ -84,7 +84,7 @@ def test_a_cell_is_its_commands_input(shell: Any, script: Script, capsys: pytest
 
 def test_a_failing_program_fails_the_cell_in_one_line(shell: Any, script: Script) -> None:
     script.on("POST", "/containers/[^/]+/wait", Reply(json={"StatusCode": 3}))
-    with pytest.raises(UsageError, match="the program ended with exit code 3"):
+    with pytest.raises(CommandFailed, match="the program ended with exit code 3"):
         shell.run_line_magic("container", "run -i busybox false")
 
 
@@ -102,7 +102,7 @@ def test_errors_are_usage_errors_with_their_hint(shell: Any, script: Script, lin
     script.on(
         "POST", "/containers/nope/stop", Reply(404, {"message": "No such container: nope", "hint": "look around"})
     )
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(CommandFailed) as caught:
         shell.run_line_magic("container", line)
     assert message in str(caught.value)
 
@@ -119,7 +119,7 @@ def test_an_interrupt_fails_the_cell_in_words(shell: Any, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(NotebookFace, "converse", interrupt)
-    with pytest.raises(UsageError, match="interrupted"):
+    with pytest.raises(CommandFailed, match="interrupted"):
         shell.run_line_magic("container", "run busybox sleep 1000")
 
 
@@ -139,7 +139,7 @@ def test_interrupting_an_exec_ends_its_process(
     script.on("POST", "/exec/e1/start", Reply(talk=lambda connection: None))
     script.on("POST", "/labdock/exec/e1/kill", Reply(status, {"message": "page not found"} if note else None))
     monkeypatch.setattr(NotebookFace, "converse", interrupt)
-    with pytest.raises(UsageError, match="interrupted"):
+    with pytest.raises(CommandFailed, match="interrupted"):
         shell.run_line_magic("container", "exec web sleep 1000")
     assert script.asked[-1].query == {"signal": ["KILL"]}
     assert note in capsys.readouterr().err
@@ -161,7 +161,7 @@ def test_following_logs_ends_quietly_when_interrupted(
 
 def test_a_container_is_explained(shell: Any, script: Script) -> None:
     script.on("GET", "/labdock/containers/nope/explain", Reply(404, {"message": "No such container: nope"}))
-    with pytest.raises(UsageError, match="No such container: nope"):
+    with pytest.raises(CommandFailed, match="No such container: nope"):
         shell.run_line_magic("explain", "nope")
 
 
@@ -201,7 +201,7 @@ def test_a_failing_line_is_named_by_its_number_in_the_cell(
     script.on("POST", "/build", Reply(lines=[BUILT[0], failed]))
     code = "\n%%dockerfile -t app\nFROM busybox\nRUN exit 1\n"
     monkeypatch.setattr(shell, "get_parent", lambda: {"content": {"code": code}}, raising=False)
-    with pytest.raises(UsageError, match="it returned 1\n\nhint: look"):
+    with pytest.raises(CommandFailed, match="it returned 1\n\nhint: look"):
         shell.run_cell_magic("dockerfile", "-t app", "FROM busybox\nRUN exit 1\n")
     assert "  4 | RUN exit 1\n    | ^^^^^^^^^^" in capsys.readouterr().out
 
@@ -211,13 +211,13 @@ def test_a_refused_dockerfile_is_shown_where_it_is_wrong(
 ) -> None:
     words = "dockerfile parse error on line 2: unknown instruction: RNU"
     script.on("POST", "/build", Reply(400, {"message": words}))
-    with pytest.raises(UsageError, match="unknown instruction"):
+    with pytest.raises(CommandFailed, match="unknown instruction"):
         shell.run_cell_magic("dockerfile", "-t app", "FROM busybox\nRNU x\n")
     assert "  3 | RNU x\n    | ^^^^^" in capsys.readouterr().out
 
 
 def test_an_empty_cell_says_what_is_missing(shell: Any) -> None:
-    with pytest.raises(UsageError, match="no Dockerfile in it"):
+    with pytest.raises(CommandFailed, match="no Dockerfile in it"):
         shell.run_cell_magic("dockerfile", "-t app", "\n")
 
 
