@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from labdock.client.aio import AsyncClient
     from labdock.client.builds import Builds
     from labdock.client.containers import Containers, Execs
+    from labdock.client.files import Files
     from labdock.client.images import Images
     from labdock.client.keyring import Keyring
     from labdock.client.registries import Registries
@@ -78,6 +79,12 @@ class Client:
         from labdock.client.containers import Execs
 
         return Execs(self._caller)
+
+    @cached_property
+    def files(self) -> Files:
+        from labdock.client.files import Files
+
+        return Files(self._caller)
 
     @cached_property
     def images(self) -> Images:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,7 +37,9 @@ def save_tar(pieces: Iterable[bytes], target: Path) -> None:
         staged.unlink(missing_ok=True)
 
 
-def unpack_tar(pieces: Iterable[bytes], folder: Path) -> tuple[str, ...]:
+def unpack_tar(
+    pieces: Iterable[bytes], folder: Path, begin: Callable[[Path], Unpacker] | None = None
+) -> tuple[str, ...]:
     """Unpack the tar *pieces* into *folder*, over what is there; notices about what was left out.
 
     Raises InvalidRequest where something in the folder is in the way or the tar is broken, SystemFailure.
@@ -45,7 +47,7 @@ def unpack_tar(pieces: Iterable[bytes], folder: Path) -> tuple[str, ...]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stream: Any = _Stream(iter(pieces))
-        with tarfile.open(fileobj=stream, mode="r|") as tar, _Unpacker(folder) as unpacker:
+        with tarfile.open(fileobj=stream, mode="r|") as tar, (begin or Unpacker)(folder) as unpacker:
             for member in tar:
                 unpacker.add(tar, member)
             unpacker.finish()
@@ -78,7 +80,7 @@ class _Stream:
         return b"".join(parts)
 
 
-class _Unpacker:
+class Unpacker:
     """One folder being filled, by descriptors: no name is looked up through a link."""
 
     def __init__(self, folder: Path) -> None:
@@ -96,16 +98,16 @@ class _Unpacker:
         *above, name = path
         parent = self._enter(tuple(above))
         if member.isdir():
-            os.close(_open_made(parent, name))
+            os.close(self.open_made(parent, name))
             self._later.append((path, member.mode & 0o777, member.mtime))
         elif member.isreg():
-            self._clear(parent, name, member)
+            self.clear(parent, name, member)
             self._write(tar, member, parent, name)
         elif member.issym():
-            self._clear(parent, name, member)
+            self.clear(parent, name, member)
             os.symlink(member.linkname, name, dir_fd=parent)
         elif member.islnk():
-            self._clear(parent, name, member)
+            self.clear(parent, name, member)
             self._link(_split(member.linkname), parent, name)
         else:
             self.notices.append(f"{member.name}: a device, pipe or socket is left out")
@@ -122,13 +124,17 @@ class _Unpacker:
         here = os.dup(self._root)
         for name in path:
             try:
-                inner = _open_made(here, name)
+                inner = self.open_made(here, name)
             finally:
                 os.close(here)
             here = inner
         return here
 
-    def _clear(self, parent: int, name: str, member: tarfile.TarInfo) -> None:
+    def open_made(self, parent: int, name: str) -> int:
+        """See :func:`_open_made`."""
+        return _open_made(parent, name)
+
+    def clear(self, parent: int, name: str, member: tarfile.TarInfo) -> None:
         try:
             os.unlink(name, dir_fd=parent)
         except FileNotFoundError:

@@ -108,8 +108,12 @@ def group(name: str, lazy: Mapping[str, tuple[str, str]], text: str) -> LazyGrou
 
 CONTAINER = {
     "attach": ("talking:attach", "Attach to a running container's input, output and errors"),
+    "commit": ("copying:commit", "Create a new image from a container's changes"),
+    "cp": ("copying:copy", "Copy files between a container and this machine"),
     "create": ("running:create", "Create a new container"),
+    "diff": ("copying:diff", "Inspect changes to a container's files"),
     "exec": ("talking:execute", "Execute a command in a running container"),
+    "export": ("copying:export", "Export a container's files as a tar archive"),
     "inspect": ("inspecting:inspect_container", "Display detailed information on containers"),
     "kill": ("lifecycle:kill", "Kill one or more running containers"),
     "logs": ("talking:logs", "Fetch the logs of a container"),
@@ -157,6 +161,7 @@ NETWORK = {
     "connect": ("networks:connect", "Connect a container to a network"),
     "create": ("networks:create", "Create a network"),
     "disconnect": ("networks:disconnect", "Disconnect a container from a network"),
+    "graph": ("network_map:graph", "Draw networks and the containers in them"),
     "inspect": ("networks:inspect", "Display detailed information on networks"),
     "ls": ("networks:listing", "List networks"),
     "prune": ("networks:prune", "Remove all unused networks"),

@@ -156,7 +156,7 @@ def bindings_of(record: ContainerRecord) -> dict[str, tuple[PortBinding, ...]]:
     wanted = record.host.port_bindings or {}
     for port, bindings in wanted.items():
         if parse_port(port)[2] == "sctp":
-            raise InvalidRequest(f"can't publish {port}: SCTP can't be relayed", hint="publish tcp ports")
+            raise InvalidRequest(f"can't publish {port}: SCTP can't be relayed", hint="publish tcp or udp ports")
         for binding in bindings or ():
             _check_host_port(binding.host_port or "", port)
     return {port: tuple(bindings or (PortBinding(),)) for port, bindings in wanted.items()}

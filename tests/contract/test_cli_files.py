@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (a table: one line, one expectation)
-"""The docker CLI's cp, diff and export against the engine: all of cp's rules, in both directions.
+"""The docker CLI's cp, diff, export and commit against the engine, and labdock's own: all of their rules.
 
 A line: what is typed after ``docker``, the exit code, what is searched for in stdout, and in stderr (None: it must be
 empty). It runs in a folder with ``file``, ``src/a``, ``src/sub/b`` and the link ``src/l`` → ``a``.
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 import shlex
+import sys
 import tarfile
 import time
 from pathlib import Path
 
 import pytest
 
-from .clients import Docker
+from .clients import Docker, Engine, find_docker
 from .test_cli import matches
 
 Line = tuple[str, int, str | None, str | None]
@@ -63,6 +64,15 @@ SCENARIOS: dict[str, list[Line]] = {
         ("cp cc:/s/a no/such/place", 1, None, r"invalid output path: directory .* does not exist|no such file or directory"),
         ("cp cc:/s file", 1, None, r"cannot copy directory"),
     ],
+    "an image of what it changed": [
+        ("run --name cc -e A=1 busybox sh -c 'echo mine > /mine'", 0, None, None),
+        ("commit -m why -a me -c 'CMD [\"cat\", \"/mine\"]' -c 'ENV B=2' cc made:1", 0, r"^sha256:[0-9a-f]{64}\n$", None),
+        ("run --rm made:1", 0, r"^mine\n$", None),
+        ("inspect -f '{{.Author}} {{.Comment}} {{.Config.Env}}' made:1", 0, r"^me why \[PATH=.* A=1 B=2\]\n$", None),
+        ("commit -c 'RUN x' cc", 1, None, r"(?i)run is not a valid change command"),
+        ("commit cc UPPER", 1, None, r"must be lowercase"),
+        ("commit --pause=false cc", 0, r"^sha256:", None),
+    ],
     "what it changed": [
         ("run --name cc -v /vol busybox sh -c 'rm /bin/wget; echo x >>/etc/passwd; mkdir /d; touch /d/f /vol/v'", 0, None, None),
         ("diff cc", 0, r"^C /bin\nD /bin/wget\nA /d\nA /d/f\nC /etc\nC /etc/passwd\n$", None),
@@ -71,6 +81,12 @@ SCENARIOS: dict[str, list[Line]] = {
     ],
 }
 # fmt: on
+
+
+@pytest.fixture(params=[*find_docker(), str(Path(sys.executable).parent / "labdock")], ids=lambda path: path.strip("/"))
+def docker(request: pytest.FixtureRequest, engine: Engine, clean: None) -> Docker:
+    """Each docker CLI of the machine in turn, and labdock's own command, which says and does the same."""
+    return Docker(request.param, engine)
 
 
 @pytest.fixture
