@@ -27,6 +27,7 @@ from labdock.daemon.inner import Start
 from labdock.daemon.keeping import Keeper
 from labdock.daemon.publish import Publisher, connect_through
 from labdock.daemon.report import Outcome, Report
+from labdock.daemon.supply import Supply
 from labdock.errors import EngineUnreachable, LabdockError, StorageFull
 from labdock.host import sandbox
 from labdock.host.plan import Plan
@@ -200,7 +201,8 @@ class Outer:
             loop.add_signal_handler(number, self._ask_to_end)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         self._inner = Channel(inside, self._inner_handlers(), name="the sandbox")
-        publisher = Publisher(connect_through(self._inner))
+        supply = Supply(self._inner)
+        publisher = Publisher(connect_through(self._inner, supply))
         keeper = Keeper()
         engine = Channel(
             to_engine,
@@ -228,6 +230,7 @@ class Outer:
                 task.cancel()
             await asyncio.gather(*tasks, gone, return_exceptions=True)
             await publisher.close()
+            supply.close()
             engine.close()
             keeper.close()
             self._inner.close()

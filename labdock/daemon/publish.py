@@ -2,8 +2,8 @@
 
 ::
 
-    a client ── host port ── Publisher (outer) ══ relay ══ the descriptor that Dialer (inner) connected
-                                  │ "connect" on the channel ▲
+    a client ── host port ── Publisher (outer) ══ relay ══ a socket that Dialer (inner) made
+                                  │ "sockets" on the channel ▲
                                   └──────────────────────────┘
     engine: ChannelOutside ── "publish", "unpublish", "published" ──▶ Publisher.handlers()  ("dial": daemon/dial.py)
 
@@ -26,6 +26,7 @@ from labdock.daemon import agents, dial, listening, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
 from labdock.daemon.datagrams import Datagrams
 from labdock.daemon.relay import Pipes, relay, reset
+from labdock.daemon.supply import Supply, make_sockets
 from labdock.errors import LabdockError, Unavailable, Unsupported
 from labdock.network import Address, HostNetwork, Published, pacing
 
@@ -275,11 +276,17 @@ def unpack(travelled: Sequence[Any]) -> Published:
     return Published(owner, Address(*host), Address(*target))
 
 
-def connect_through(channel: Channel) -> Connect:
-    """The Publisher's way in: asks the inner side of *channel* (its :class:`Dialer`) for a connected descriptor."""
+#: Gives a new, non-blocking TCP socket of an address family.
+Make = Callable[[int], Awaitable[socket.socket]]
+
+
+def connect_through(channel: Channel, supply: Supply) -> Connect:
+    """The Publisher's way in: connects sockets that the inner side of *channel* (its :class:`Dialer`) made."""
 
     async def connect(target: Address, patience: float) -> socket.socket:
-        params = {"ip": target.ip, "port": target.port, "proto": target.proto, "patience": patience}
+        if target.proto != "udp":
+            return await connect_stream(supply.take, target.ip, target.port, patience)
+        params = {"ip": target.ip, "port": target.port}
         _, fds = await channel.call("connect", params, seconds=patience + 5)
         return socket.socket(fileno=fds.take())
 
@@ -287,37 +294,45 @@ def connect_through(channel: Channel) -> Connect:
 
 
 class Dialer:
-    """The inside's side, in inner: connects from the network namespace that it lives in."""
+    """The inside's side, in inner: makes sockets of the network namespace that it lives in."""
 
     def handlers(self) -> dict[str, Handler]:
         """The methods of the channel to outer, for :func:`connect_through`."""
-        return {"connect": self._serve_connect}
+        return {"connect": self._serve_connect, "sockets": self._serve_sockets}
 
     async def _serve_connect(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
-        if params.get("proto") == "udp":
-            return None, (connect_datagrams(str(params["ip"]), int(params["port"])).detach(),)
-        patience = min(max(float(params["patience"]), 0.0), PATIENCE)
-        connected = await self.connect(str(params["ip"]), int(params["port"]), patience)
-        return None, (connected.detach(),)
+        return None, (connect_datagrams(str(params["ip"]), int(params["port"])).detach(),)
+
+    async def _serve_sockets(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
+        return None, make_sockets(int(params["family"]))
 
     async def connect(self, ip: str, port: int, patience: float) -> socket.socket:
-        """A TCP connection to *ip*:*port*, tried again while it is refused, at most *patience* seconds.
+        """:func:`connect_stream` with a socket of its own."""
+        return await connect_stream(_make, ip, port, patience)
 
-        The socket is non-blocking and the caller's. Raises Unavailable.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await _connect_once(ip, port, max(deadline - loop.time(), 0.05))
-            except OSError as error:
-                if error.errno not in _REFUSED or loop.time() + pause >= deadline:
-                    reason = os.strerror(error.errno) if error.errno else str(error)
-                    raise Unavailable(f"{ip}:{port} does not accept connections: {reason}") from error
-            # A refusal has no event to wait for: nothing wakes a client when somebody begins to listen.
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+
+async def _make(family: int) -> socket.socket:
+    return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+
+async def connect_stream(make: Make, ip: str, port: int, patience: float) -> socket.socket:
+    """A TCP connection to *ip*:*port*, tried again while it is refused, at most *patience* seconds.
+
+    The socket is one of *make*'s, non-blocking and the caller's. Raises Unavailable, and what *make* raises.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return await _connect_once(make, ip, port, max(deadline - loop.time(), 0.05))
+        except OSError as error:
+            if error.errno not in _REFUSED or loop.time() + pause >= deadline:
+                reason = os.strerror(error.errno) if error.errno else str(error)
+                raise Unavailable(f"{ip}:{port} does not accept connections: {reason}") from error
+        # A refusal has no event to wait for: nothing wakes a client when somebody begins to listen.
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 def connect_datagrams(ip: str, port: int) -> socket.socket:
@@ -332,9 +347,8 @@ def connect_datagrams(ip: str, port: int) -> socket.socket:
     return sock
 
 
-async def _connect_once(ip: str, port: int, seconds: float) -> socket.socket:
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+async def _connect_once(make: Make, ip: str, port: int, seconds: float) -> socket.socket:
+    sock = await make(socket.AF_INET6 if ":" in ip else socket.AF_INET)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
