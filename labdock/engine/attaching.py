@@ -199,7 +199,8 @@ def warn(record: ContainerRecord, networks: list[Network]) -> tuple[str, ...]:
 
 
 def add(record: ContainerRecord, one: Attachment) -> ContainerRecord:
-    return msgspec.structs.replace(record, attachments=(*attachments_of(record), one))
+    """Also in the network of *one*; only there when it was taken out of all before (docker-compose does that)."""
+    return msgspec.structs.replace(record, attachments=(*record.attachments, one))
 
 
 def drop(record: ContainerRecord, ref: str) -> ContainerRecord:
