@@ -161,6 +161,7 @@ NETWORK = {
     "connect": ("networks:connect", "Connect a container to a network"),
     "create": ("networks:create", "Create a network"),
     "disconnect": ("networks:disconnect", "Disconnect a container from a network"),
+    "graph": ("network_map:graph", "Draw networks and the containers in them"),
     "inspect": ("networks:inspect", "Display detailed information on networks"),
     "ls": ("networks:listing", "List networks"),
     "prune": ("networks:prune", "Remove all unused networks"),

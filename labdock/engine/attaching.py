@@ -204,6 +204,7 @@ def warn(record: ContainerRecord, networks: list[Network]) -> tuple[str, ...]:
 
 
 def add(record: ContainerRecord, one: Attachment) -> ContainerRecord:
+    """Also in the network of *one*; only there when it was taken out of all before (docker-compose does that)."""
     return msgspec.structs.replace(record, attachments=(*record.attachments, one))
 
 
