@@ -205,12 +205,13 @@ def add(record: ContainerRecord, one: Attachment) -> ContainerRecord:
 
 def drop(record: ContainerRecord, ref: str) -> ContainerRecord:
     """Without the network *ref* (an id or a name)."""
-    kept = tuple(one for one in attachments_of(record) if ref not in (one.network_id, one.network))
+    kept = tuple(one for one in record.attachments if ref not in (one.network_id, one.network))
     return msgspec.structs.replace(record, attachments=kept)
 
 
 def find_attachment(record: ContainerRecord, ref: str) -> Attachment | None:
-    return next((one for one in attachments_of(record) if ref in (one.network_id, one.network)), None)
+    """Where it is connected to the network *ref* (an id or a name); None also when it was taken out of all."""
+    return next((one for one in record.attachments if ref in (one.network_id, one.network)), None)
 
 
 def check_running(name: str, running: bool) -> None:
