@@ -20,7 +20,7 @@ from labdock.engine.records import ContainerRecord
 from labdock.engine.restarts import BackOff, wants_restart
 from labdock.engine.signals import exit_code_of, stop_signal
 from labdock.engine.stage import Stage
-from labdock.errors import LabdockError, StorageFull, SystemFailure
+from labdock.errors import Conflict, LabdockError, StorageFull, SystemFailure
 from labdock.runtime import Exit, Monitored, RuntimeDriver
 from labdock.store.intents import Intents
 from labdock.store.metadata import Database
@@ -121,6 +121,8 @@ class Supervisor:
             record = self._ledger.get(container)
             if record.state.status in (Status.RUNNING, Status.PAUSED):
                 return False
+            if record.state.status == Status.DEAD:
+                raise Conflict(f"cannot start container {record.name}: {record.state.error}")
             follow(record.state.status, Verb.STARTED, record.id)
             self._cancel_retry(live)
             live.back_off = BackOff()
@@ -214,7 +216,7 @@ class Supervisor:
                 future.set_result(record)
         live.exits.clear()
 
-    def record_exit(self, container: str, exit_: Exit, error: str = "") -> ContainerRecord:
+    def record_exit(self, container: str, exit_: Exit) -> ContainerRecord:
         """The fact that *container* ended, whether it waits for a restart now, and its events."""
         before = self._ledger.get(container)
         ended = before.evolve(
@@ -222,7 +224,7 @@ class Supervisor:
             exit_code=exit_.code,
             finished=exit_.at,
             oom_killed=exit_.oom_killed,
-            error=error,
+            error=exit_.reason,
             health=stop_checking(before.state.health),
         )
         again = not self.stopping and not before.host.auto_remove and wants_restart(ended)
