@@ -170,7 +170,10 @@ def many_files() -> Iterator[None]:
 def listeners(engine: EngineUnderTest) -> int:
     """How many TCP ports outer listens on."""
     outer = engine.pid("outer")
-    own = {os.readlink(f"/proc/{outer}/fd/{fd}") for fd in os.listdir(f"/proc/{outer}/fd")}
+    own = set()
+    for fd in os.listdir(f"/proc/{outer}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            own.add(os.readlink(f"/proc/{outer}/fd/{fd}"))
     lines = Path(f"/proc/{outer}/net/tcp").read_text().splitlines()[1:]
     return sum(1 for line in lines if (fields := line.split())[3] == "0A" and f"socket:[{fields[9]}]" in own)
 
