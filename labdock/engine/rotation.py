@@ -54,8 +54,9 @@ class Rotation:
             task.cancel()
 
     async def _keep(self, container: str, path: Path, limits: Limits) -> None:
-        watch = FolderWatch.shared()
         while True:
+            # Anew each time: it ends with its last watcher.
+            watch = FolderWatch.shared()
             changed = asyncio.Event()
             number = watch.add(path.parent, changed)
             try:

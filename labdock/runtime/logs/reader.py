@@ -13,14 +13,13 @@ from typing import Protocol, TypeVar
 
 from labdock.runtime import Stream
 from labdock.runtime.logs.chain import Chain
-from labdock.runtime.logs.format import STREAMS, TEXT, LineJoiner, LogLine, Record, RecordParser
+from labdock.runtime.logs.format import PIECE, STREAMS, TEXT, LineJoiner, LogLine, Record, RecordParser
 from labdock.runtime.logs.watch import FolderWatch
 
 #: Read and parsed at once, between two turns of the event loop: about 2 ms.
 _CHUNK = 64 * 1024
-#: A line that is whole: its stream, its text.
-_WHOLE = re.compile(rb"[^\n]{35} (stdout|stderr) F ([^\n]*\n)").findall
-_SECOND = operator.itemgetter(1)
+_WHOLE = re.compile(rb"[^\n]{35} (stdout|stderr) ([FP]) ([^\n]*\n)").findall
+_TEXT_OF = operator.itemgetter(2)
 #: How much further a tail looks back for the beginning of its first lines.
 _MARGIN = 256 * 1024
 
@@ -150,15 +149,9 @@ class _Reader:
         """The lines that *data* completes."""
         return self._select(self._joiner.feed(self._records(data)))
 
-    @property
-    def waits(self) -> bool:
-        """Whether a line has begun and not ended."""
-        return bool(self._joiner.pending)
-
-    def give(self) -> bytes:
-        """What of the file's last line was read, for who goes on with it."""
-        rest, self._rest = self._rest, b""
-        return rest
+    def give(self) -> tuple[bytes, dict[Stream, bytes]]:
+        """What of the file's last line was read, and the lines that have begun, for who goes on with them."""
+        return self._rest, {line.stream: line.data for line in self._joiner.finish()}
 
     def _records(self, data: bytes) -> list[Record]:
         *whole, self._rest = (self._rest + data).split(b"\n")
@@ -209,37 +202,60 @@ class _Reader:
 
 
 class _PlainReader:
-    """Without times. What is out of the ordinary (parts of lines, torn ones) goes the long way."""
+    """Without times: one pattern takes a whole chunk apart."""
 
     def __init__(self) -> None:
-        self._slow = _Reader(None, None)
+        self._parser = RecordParser()
+        self._rest = b""
+        self._parts: dict[Stream, bytes] = {}
         self.done = False
 
     def read(self, chain: Chain) -> list[Plain]:
         while data := chain.read(_CHUNK):
-            if lines := self._parse(data):
+            if lines := self._join(self._split(data)):
                 return lines
         return []
 
-    def _parse(self, data: bytes) -> list[Plain]:
-        slow = self._slow
-        data = slow.give() + data
+    def _split(self, data: bytes) -> list[tuple[bytes, bytes, bytes]]:
+        """The whole lines of *data*: stream, ``F`` or ``P``, and the text with its newline."""
+        data = self._rest + data
         end = data.rfind(b"\n") + 1
-        found = [] if slow.waits else _WHOLE(data, 0, end)
-        if not found or sum(map(len, map(_SECOND, found))) + len(found) * TEXT != end:
-            return _without_times(slow.take(data))
-        slow.take(data[end:])
-        return [(STREAMS[stream], text) for stream, text in found]
+        self._rest = data[end:]
+        found: list[tuple[bytes, bytes, bytes]] = _WHOLE(data, 0, end)
+        if sum(map(len, map(_TEXT_OF, found))) + len(found) * TEXT == end:
+            return found
+        # A torn line is among them: they are looked at one by one.
+        found = []
+        for line in data[:end].split(b"\n")[:-1]:
+            if self._parser.parse(line) is not None:
+                found.append((line[36:42], line[43:44], line[TEXT:] + b"\n"))
+        return found
+
+    def _join(self, found: list[tuple[bytes, bytes, bytes]]) -> list[Plain]:
+        lines: list[Plain] = []
+        parts = self._parts
+        for name, flag, text in found:
+            stream = STREAMS[name]
+            if flag == b"F":
+                lines.append((stream, parts.pop(stream) + text if stream in parts else text))
+                continue
+            part = parts.pop(stream, b"") + text[:-1]
+            if len(part) >= PIECE:
+                lines.append((stream, part))
+            else:
+                parts[stream] = part
+        return lines
 
     def tail(self, chain: Chain, count: int) -> list[list[Plain]]:
-        return [_without_times(lines) for lines in self._slow.tail(chain, count)]
+        slow = _Reader(None, None)
+        found = [[(line.stream, line.data) for line in lines] for lines in slow.tail(chain, count)]
+        self._rest, self._parts = slow.give()
+        return found
 
     def finish(self) -> list[Plain]:
-        return _without_times(self._slow.finish())
-
-
-def _without_times(lines: list[LogLine]) -> list[Plain]:
-    return [(line.stream, line.data) for line in lines]
+        left = [(stream, text) for stream, text in self._parts.items()]
+        self._parts = {}
+        return left
 
 
 def _read_at(chain: Chain, position: int, size: int) -> bytes:
