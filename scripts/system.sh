@@ -37,6 +37,7 @@ missing_packages() {
         have skopeo || gaps+=(skopeo)
         have podman || gaps+=(podman)
         have curl || gaps+=(curl)
+        have docker-compose || gaps+=(docker-compose)
         # ADD of a repository runs the machine's git.
         have git || gaps+=(git)
     fi
@@ -49,7 +50,7 @@ missing_packages() {
 
 missing_programs() {
     local program gaps=()
-    [ "$wanted" = base ] || programs+=(docker docker-registry skopeo podman curl git)
+    [ "$wanted" = base ] || programs+=(docker docker-registry skopeo podman curl docker-compose git)
     [ "$wanted" != bench ] || programs+=(dockerd rootlesskit)
     for program in "${programs[@]}"; do
         have "$program" || gaps+=("$program")

@@ -49,6 +49,8 @@ class ContainerCard(Result):
             for host in sorted({outer for _, outer in bindings if outer}):
                 link = html.port_link(host, html.port_address(host)) if port.endswith("/tcp") else f"port {host}"
                 lines.append(f'{link} <span style="{html.FAINT}">→ {html.escape(port)} in the container</span>')
+        if lines and (note := html.port_note()):
+            lines.append(f'<span style="{html.FAINT}">{html.escape(note)}</span>')
         return html.card(title, lines, html.state_colour(self.state))
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import functools
-import ipaddress
 import logging
 import os
 import socket
@@ -23,11 +22,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from labdock.daemon import agents, dial, sights
+from labdock.daemon import agents, dial, listening, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
+from labdock.daemon.datagrams import Datagrams
 from labdock.daemon.relay import Pipes, relay, reset
-from labdock.errors import Conflict, Forbidden, InvalidRequest, LabdockError, SystemFailure, Unavailable, Unsupported
-from labdock.network import Address, HostNetwork, Published
+from labdock.errors import LabdockError, Unavailable, Unsupported
+from labdock.network import Address, HostNetwork, Published, pacing
 
 #: How long a client's connection is held while its container is starting to listen, in seconds.
 PATIENCE = 10.0
@@ -38,12 +38,9 @@ SHORT_PATIENCE = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
 #: Connections relayed at a time; more wait in the kernel's backlog.
 MOST_RELAYED = 4096
-_BACKLOG = 1024
 _ACCEPTED_AT_ONE_GO = 64
 #: Characters of a host file that are passed on.
 _LONGEST_FILE = 16384
-#: Publishing without an address means all of the host's.
-_ANY = "0.0.0.0"  # noqa: S104
 #: Ports of one "published" answer, so that it fits a message.
 _PAGE = 128
 _REFUSED = frozenset(
@@ -58,12 +55,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class _Port:
-    """A published port: its listeners (IPv4 and IPv6 for ""), the connections of its clients."""
+    """A published port: its listeners (IPv4 and IPv6 for ""), the connections or sessions of its clients."""
 
     published: Published
     listeners: list[socket.socket]
     since: float
     reached: bool = False
+    datagrams: Datagrams | None = None
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -78,6 +76,7 @@ class Publisher:
         self._relayed = 0
         self._paused = False
         self._pipes = Pipes()
+        self._paced = pacing.is_paced()
 
     @property
     def relayed(self) -> int:
@@ -88,23 +87,25 @@ class Publisher:
         """Listen on *host*; gives what is held, with the port that "any" became and ip "0.0.0.0" where IPv6 is not.
 
         Raises Conflict ("port is already allocated"), Forbidden (a port below the limit for users),
-        InvalidRequest (not an address of this host), Unsupported (anything but TCP).
+        InvalidRequest (not an address of this host), Unsupported (anything but TCP and UDP).
         """
-        if host.proto != "tcp" or target.proto != "tcp":
+        if host.proto not in ("tcp", "udp") or host.proto != target.proto:
             raise Unsupported(
-                f"publishing {host.proto} port {target.port} is not supported yet: only tcp ports are",
-                hint="containers reach each other's udp ports on their own addresses",
+                f"publishing {host.proto} port {target.port}: only tcp and udp ports can be relayed without root",
+                hint="containers of one network reach each other's ports on their own addresses",
             )
         try:
-            listeners = _listen(host)
+            listeners = listening.listen(host)
         except OSError as error:
-            raise self._explain(error, host) from error
+            raise await listening.explain(error, host, [port.published for port in self._ports]) from error
         port = listeners[0].getsockname()[1]
-        ip = _ANY if host.ip == "" and len(listeners) == 1 else host.ip
-        held = Published(owner, Address(ip, port, "tcp"), target)
+        ip = listening.ANY if host.ip == "" and len(listeners) == 1 else host.ip
+        held = Published(owner, Address(ip, port, host.proto), target)
         entry = _Port(held, listeners, self._loop.time())
         self._ports.append(entry)
-        if not self._paused:
+        if host.proto == "udp":
+            entry.datagrams = Datagrams(listeners, lambda: self._connect(entry.published.target, 0))
+        elif not self._paused:
             self._watch(entry)
         return held
 
@@ -119,6 +120,8 @@ class Publisher:
             if port.published.owner == owner:
                 held = port.published
                 port.published = Published(owner, held.host, Address(ip, held.target.port, held.target.proto))
+                if port.datagrams is not None:
+                    port.datagrams.forget()
 
     async def published(self) -> tuple[Published, ...]:
         return tuple(port.published for port in self._ports)
@@ -156,36 +159,15 @@ class Publisher:
 
     # -- listening
 
-    def _explain(self, error: OSError, host: Address) -> LabdockError:
-        where = f"{host.ip or _ANY}:{host.port}"
-        if error.errno == errno.EADDRINUSE:
-            holder = next((p.published for p in self._ports if p.published.host.port == host.port), None)
-            return Conflict(
-                f"Bind for {where} failed: port is already allocated",
-                hint=f"container {holder.owner[:12]} holds it: stop that one, or publish another host port"
-                if holder
-                else "a program on this host, not a container, holds it; host port 0 takes any free one",
-            )
-        if error.errno in (errno.EACCES, errno.EPERM):
-            return Forbidden(
-                f"Bind for {where} failed: permission denied",
-                hint=f"this user may not listen on ports below {_lowest_port()}: publish a higher one, or an"
-                f" administrator can allow it: sysctl net.ipv4.ip_unprivileged_port_start={host.port}",
-            )
-        if error.errno == errno.EADDRNOTAVAIL:
-            return InvalidRequest(
-                f"Bind for {where} failed: cannot assign requested address",
-                hint=f"{host.ip} is not an address of this host; leave it out to listen on all of them",
-            )
-        if isinstance(error, socket.gaierror) or error.errno == errno.EINVAL:
-            return InvalidRequest(f"invalid host address to publish on: {host.ip!r}")
-        return SystemFailure(f"Bind for {where} failed: {error.strerror}")
-
     def _watch(self, port: _Port) -> None:
+        if port.datagrams is not None:
+            return
         for listener in port.listeners:
             self._loop.add_reader(listener.fileno(), self._accept, port, listener)
 
     def _unwatch(self, port: _Port) -> None:
+        if port.datagrams is not None:
+            return
         for listener in port.listeners:
             self._loop.remove_reader(listener.fileno())
 
@@ -204,6 +186,8 @@ class Publisher:
     async def _drop(self, gone: list[_Port]) -> None:
         for port in gone:
             self._ports.remove(port)
+            if port.datagrams is not None:
+                port.datagrams.close()
             self._unwatch(port)
             for listener in port.listeners:
                 listener.close()
@@ -249,6 +233,8 @@ class Publisher:
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._paced and _is_near(client):
+                pacing.stop_on(client)
             starting = not port.reached and self._loop.time() - port.since < START
             inside = await self._connect(port.published.target, PATIENCE if starting else SHORT_PATIENCE)
         except (LabdockError, OSError) as error:
@@ -258,6 +244,12 @@ class Publisher:
             return
         port.reached = True
         await relay(client, inside, self._pipes)
+
+
+def _is_near(client: socket.socket) -> bool:
+    """Whether the client is on this machine."""
+    peer = client.getpeername()[0]
+    return peer.startswith("127.") or peer in ("::1", client.getsockname()[0])
 
 
 async def _serve_host(params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
@@ -270,52 +262,6 @@ async def _serve_host(params: Params, fds: Descriptors) -> tuple[Any, Sequence[i
         except OSError:
             found.append("")
     return found, ()
-
-
-def _listen(host: Address) -> list[socket.socket]:
-    """Listening sockets for *host*: one, or IPv4's and (where the host has it) IPv6's for "". Raises OSError."""
-    if host.ip:
-        return [_bind(host.ip, host.port)]
-    # Port 0: the port that IPv4 gave may be taken in IPv6.
-    attempts = 1 if host.port else 8
-    for attempt in range(attempts):
-        first = _bind(_ANY, host.port)
-        try:
-            return [first, _bind("::", first.getsockname()[1])]
-        except OSError as error:
-            if error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT):
-                return [first]
-            first.close()
-            if error.errno != errno.EADDRINUSE or attempt + 1 == attempts:
-                raise
-    raise AssertionError("unreachable")
-
-
-def _bind(ip: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ipaddress.ip_address(ip.strip("[]")).version == 6 else socket.AF_INET
-    except ValueError as error:
-        raise OSError(errno.EINVAL, str(error)) from error
-    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        # Only skips TIME_WAIT; a port that somebody listens on stays refused.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((ip.strip("[]"), port))
-        listener.listen(_BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _lowest_port() -> str:
-    try:
-        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as source:
-            return source.read().strip()
-    except OSError:
-        return "1024"
 
 
 def pack(held: Published) -> list[Any]:
@@ -333,7 +279,7 @@ def connect_through(channel: Channel) -> Connect:
     """The Publisher's way in: asks the inner side of *channel* (its :class:`Dialer`) for a connected descriptor."""
 
     async def connect(target: Address, patience: float) -> socket.socket:
-        params = {"ip": target.ip, "port": target.port, "patience": patience}
+        params = {"ip": target.ip, "port": target.port, "proto": target.proto, "patience": patience}
         _, fds = await channel.call("connect", params, seconds=patience + 5)
         return socket.socket(fileno=fds.take())
 
@@ -348,6 +294,8 @@ class Dialer:
         return {"connect": self._serve_connect}
 
     async def _serve_connect(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
+        if params.get("proto") == "udp":
+            return None, (connect_datagrams(str(params["ip"]), int(params["port"])).detach(),)
         patience = min(max(float(params["patience"]), 0.0), PATIENCE)
         connected = await self.connect(str(params["ip"]), int(params["port"]), patience)
         return None, (connected.detach(),)
@@ -370,6 +318,18 @@ class Dialer:
             # A refusal has no event to wait for: nothing wakes a client when somebody begins to listen.
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def connect_datagrams(ip: str, port: int) -> socket.socket:
+    """A non-blocking UDP socket that is connected to *ip*:*port*, the caller's. Raises OSError."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock.connect((ip, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def _connect_once(ip: str, port: int, seconds: float) -> socket.socket:

@@ -27,7 +27,7 @@ from labdock.engine.names import check_name, pick_name
 from labdock.engine.output import LogSource
 from labdock.engine.processes import list_processes
 from labdock.engine.records import ContainerRecord
-from labdock.engine.signals import parse_signal
+from labdock.engine.signals import parse_signal, stop_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Live, Supervisor
 from labdock.engine.volumes import Volumes
@@ -254,13 +254,19 @@ class Containers:
         record = self._ledger.get(ref)
         wait = record.config.stop_timeout if timeout is None else timeout
         wait = STOP_TIMEOUT if wait is None else wait
-        number = parse_signal(signal or record.config.stop_signal or "SIGTERM")
+        number = parse_signal(signal) if signal else stop_signal(record)
         return await self._supervisor.stop(record.id, None if wait < 0 else wait, number)
 
     async def restart(self, ref: str, timeout: int | None = None, signal: str | None = None) -> None:  # noqa: ASYNC109
+        """Stop and start. An auto-removed container stays for it."""
         record = self._ledger.get(ref)
-        await self.stop(record.id, timeout, signal)
-        await self._supervisor.start(record.id)
+        live = self._supervisor.live(record.id)
+        live.starts_again += 1
+        try:
+            await self.stop(record.id, timeout, signal)
+            await self._supervisor.start(record.id)
+        finally:
+            live.starts_again -= 1
         self._supervisor.emit(self._ledger.get(record.id), "restart")
 
     async def kill(self, ref: str, signal: str | None) -> None:
@@ -270,14 +276,13 @@ class Containers:
         if record.state.status not in (Status.RUNNING, Status.PAUSED):
             raise Conflict(f"cannot kill container: {ref}: container {record.id} is not running")
         live = self._supervisor.live(record.id)
-        if number in (signals.SIGKILL, signals.SIGTERM):
+        if number in (signals.SIGKILL, signals.SIGTERM, stop_signal(record)):
             self._ledger.observe(record.evolve(by_user=True))
         await self._rooms.driver.signal(record.id, number)
         self._supervisor.emit(record, "kill", signal=str(number))
         if number == signals.SIGKILL:
             # Docker answers when the container is gone.
-            async with asyncio.timeout(10):
-                await live.ended.wait()
+            await self._supervisor.wait_killed(record.id, live.ended)
 
     async def pause(self, ref: str) -> None:
         record = self._ledger.get(ref)
@@ -285,6 +290,8 @@ class Containers:
             record = self._ledger.get(record.id)
             if record.state.status == Status.PAUSED:
                 raise Conflict(f"Container {record.id} is already paused")
+            if record.state.status == Status.RESTARTING:
+                raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
             if record.state.status != Status.RUNNING:
                 raise Conflict(f"Container {record.id} is not running")
             await self._rooms.driver.pause(record.id)
@@ -376,6 +383,8 @@ class Containers:
     async def top(self, ref: str, ps_args: str) -> Wire:
         """The container's processes, by ps(1) of the sandbox, its numbers as the engine sees them."""
         record = self._ledger.get(ref)
+        if record.state.status == Status.RESTARTING:
+            raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
         if record.state.status not in (Status.RUNNING, Status.PAUSED):
             raise Conflict(f"Container {record.id} is not running")
         found = await self._rooms.driver.survey([record.id])

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from labdock.engine import logging_options
+from labdock.engine.devices import check_devices
 from labdock.engine.health import check_healthcheck, merge_healthcheck
 from labdock.engine.limits import check_limits
 from labdock.engine.mounts import plan_mounts
@@ -156,7 +157,7 @@ def bindings_of(record: ContainerRecord) -> dict[str, tuple[PortBinding, ...]]:
     wanted = record.host.port_bindings or {}
     for port, bindings in wanted.items():
         if parse_port(port)[2] == "sctp":
-            raise InvalidRequest(f"can't publish {port}: SCTP can't be relayed", hint="publish tcp ports")
+            raise InvalidRequest(f"can't publish {port}: SCTP can't be relayed", hint="publish tcp or udp ports")
         for binding in bindings or ():
             _check_host_port(binding.host_port or "", port)
     return {port: tuple(bindings or (PortBinding(),)) for port, bindings in wanted.items()}
@@ -174,6 +175,7 @@ def check_host(host: HostConfig) -> None:
     check_policy(host)
     check_limits(host, os.sched_getaffinity(0))
     check_modes(host)
+    check_devices(host)
     parse_security(host)
     choose_capabilities(host.cap_add or (), host.cap_drop or ())
     if (host.runtime or _RUNTIMES[0]) not in _RUNTIMES:

@@ -14,9 +14,9 @@ from labdock.engine.creation import merge_env, process_env
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
-from labdock.engine.signals import parse_signal
+from labdock.engine.signals import exit_code_of, parse_signal
 from labdock.engine.stage import Stage
-from labdock.engine.supervisor import Supervisor, exit_code_of
+from labdock.engine.supervisor import Supervisor
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchExec
 from labdock.runtime import ExecProcess, ExecRequest, RuntimeDriver
 from labdock.runtime.users import User
@@ -85,6 +85,8 @@ class Execs:
     def _check_running(record: ContainerRecord) -> None:
         if record.state.status == Status.PAUSED:
             raise Conflict(f"container {record.id} is paused, unpause the container before exec")
+        if record.state.status == Status.RESTARTING:
+            raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
         if record.state.status != Status.RUNNING:
             raise Conflict(f"container {record.id} is not running")
 

@@ -50,6 +50,9 @@ TABLE: dict[tuple[Status, Verb], Status] = {
     (Status.DEAD, Verb.REMOVE): Status.REMOVING,
     (Status.REMOVING, Verb.REMOVE): Status.REMOVING,
     (Status.REMOVING, Verb.GIVE_UP): Status.DEAD,
+    # Its files are gone.
+    (Status.CREATED, Verb.GIVE_UP): Status.DEAD,
+    (Status.EXITED, Verb.GIVE_UP): Status.DEAD,
 }
 
 ALIVE = frozenset({Status.RUNNING, Status.PAUSED, Status.RESTARTING})

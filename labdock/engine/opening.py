@@ -131,7 +131,8 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         volumes=volumes,
         enforcer=enforcer,
         folder=paths.data / "containers",
-        controllers=plan.controllers,
+        # No container is put under a controller yet, delegated or not: its limits are kept as where there is none.
+        controllers=(),
         settle_network=service.settle,
     )
     containers = Containers(rooms)

@@ -7,6 +7,7 @@ exit is read from the monitor's exit file, or, when the sandbox is another one, 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ log = logging.getLogger("labdock.engine")
 #: What is recorded for a container whose sandbox ended: 128 + SIGKILL.
 LOST = 137
 LOST_REASON = "its sandbox ended before it did (the engine's outer process, or the machine, was stopped)"
+EMPTY_REASON = "its files are gone: the machine lost power before they were on disk; remove it and create it again"
 GONE_REASON = "it and its monitor were gone when the engine came back"
 
 
@@ -52,6 +54,8 @@ async def recover(rooms: Rooms, containers: Containers, *, fresh: bool) -> Repai
             record = await _settle_start(rooms, record, starting[record.id], fresh, done)
         elif record.state.status in ALIVE:
             record = await _adopt(rooms, record, fresh, done)
+        if fresh and record.state.status != Status.DEAD:
+            record = _look_for_files(rooms, record)
         if record.state.status in (Status.RUNNING, Status.PAUSED):
             alive.append(record.id)
         elif fresh and record.state.status == Status.EXITED and wants_start(record):
@@ -62,7 +66,7 @@ async def recover(rooms: Rooms, containers: Containers, *, fresh: bool) -> Repai
     for intent in intents:
         await _settle(rooms, containers, intent, done)
     await rooms.stage.restore(alive)
-    _sweep(rooms)
+    await _sweep(rooms)
     for record in rooms.ledger:
         if record.host.auto_remove and record.state.status in (Status.EXITED, Status.DEAD):
             await containers.remove(record.id, force=False, volumes=True, link=False)
@@ -86,7 +90,7 @@ async def _adopt(rooms: Rooms, record: ContainerRecord, fresh: bool, done: Repai
     if found is None:
         done.ended += 1
         reason = LOST_REASON if fresh else GONE_REASON
-        lost = rooms.supervisor.record_exit(record.id, Exit(LOST, time.time_ns()), reason)
+        lost = rooms.supervisor.record_exit(record.id, Exit(LOST, time.time_ns(), reason=reason))
         await _clear(rooms, record)
         return lost
     if isinstance(found, Exit):
@@ -96,6 +100,19 @@ async def _adopt(rooms: Rooms, record: ContainerRecord, fresh: bool, done: Repai
         return ended
     done.adopted += 1
     rooms.supervisor.supervise(record, found)
+    return record
+
+
+def _look_for_files(rooms: Rooms, record: ContainerRecord) -> ContainerRecord:
+    """Two databases lose their last moments each for itself: a container may be recorded whose snapshot is not."""
+    try:
+        rooms.snapshotter.stat(record.id)
+    except NotFound:
+        log.error("container %s: %s", record.id[:12], EMPTY_REASON)
+        if record.state.status == Status.RESTARTING:
+            record = record.evolve(status=follow(record.state.status, Verb.EXIT, record.id))
+        dead = follow(record.state.status, Verb.GIVE_UP, record.id)
+        return rooms.ledger.put(record.evolve(status=dead, error=EMPTY_REASON))
     return record
 
 
@@ -141,8 +158,11 @@ async def _settle(rooms: Rooms, containers: Containers, intent: Intent, done: Re
         await rooms.settle_network(intent)
 
 
-def _sweep(rooms: Rooms) -> None:
-    """Snapshots that no container stands on: build steps, creates that never became a record."""
+async def _sweep(rooms: Rooms) -> None:
+    """Snapshots that no container stands on (build steps, creates that never became a record), folders of nobody."""
+    for name in os.listdir(rooms.folder):
+        if not rooms.ledger.has_id(name):
+            await rooms.stage.forget(name)
     for info in list(rooms.snapshotter.walk()):
         if info.kind is not Kind.COMMITTED and not rooms.ledger.has_id(info.key):
             _drop(rooms, info.key)

@@ -1,9 +1,10 @@
-"""Signals by the names that Docker's clients use. Pure."""
+"""Signals by the names that Docker's clients use, and exit codes as they know them. Pure."""
 
 from __future__ import annotations
 
 import signal as signals
 
+from labdock.engine.records import ContainerRecord
 from labdock.errors import InvalidRequest
 
 
@@ -16,3 +17,18 @@ def parse_signal(text: str) -> int:
     if isinstance(found, signals.Signals):
         return int(found)
     raise InvalidRequest(f"Invalid signal: {text}")
+
+
+def stop_signal(record: ContainerRecord) -> int:
+    """The number of the signal that asks *record*'s program to end."""
+    return parse_signal(record.config.stop_signal or "SIGTERM")
+
+
+def exit_code_of(error: BaseException) -> int:
+    """126 or 127 as a shell has it, 128 for all else (moby: daemon/start.go)."""
+    text = str(error)
+    if "executable file not found" in text or "no such file or directory" in text.lower():
+        return 127
+    if isinstance(error, InvalidRequest) and "permission denied" in text.lower():
+        return 126
+    return 128

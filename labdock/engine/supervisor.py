@@ -18,8 +18,9 @@ from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.records import ContainerRecord
 from labdock.engine.restarts import BackOff, wants_restart
+from labdock.engine.signals import exit_code_of, stop_signal
 from labdock.engine.stage import Stage
-from labdock.errors import InvalidRequest, LabdockError, StorageFull, SystemFailure
+from labdock.errors import Conflict, LabdockError, StorageFull, SystemFailure
 from labdock.runtime import Exit, Monitored, RuntimeDriver
 from labdock.store.intents import Intents
 from labdock.store.metadata import Database
@@ -28,6 +29,8 @@ log = logging.getLogger("labdock.engine")
 
 #: Seconds between two tries to write to a disk that was full.
 RETRY = 2.0
+#: What was killed ends within this many seconds, unless it hangs in the kernel.
+DEATH_SECONDS = 10.0
 
 
 class Watcher(Protocol):
@@ -54,6 +57,8 @@ class Live:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     back_off: BackOff = field(default_factory=BackOff)
     retry: asyncio.Task[None] | None = None
+    #: How many restarts by hand are under way: an auto-removed container is kept for them.
+    starts_again: int = 0
     releasing: asyncio.Event | None = None
 
 
@@ -116,6 +121,8 @@ class Supervisor:
             record = self._ledger.get(container)
             if record.state.status in (Status.RUNNING, Status.PAUSED):
                 return False
+            if record.state.status == Status.DEAD:
+                raise Conflict(f"cannot start container {record.name}: {record.state.error}")
             follow(record.state.status, Verb.STARTED, record.id)
             self._cancel_retry(live)
             live.back_off = BackOff()
@@ -215,7 +222,7 @@ class Supervisor:
                 future.set_result(record)
         live.exits.clear()
 
-    def record_exit(self, container: str, exit_: Exit, error: str = "") -> ContainerRecord:
+    def record_exit(self, container: str, exit_: Exit) -> ContainerRecord:
         """The fact that *container* ended, whether it waits for a restart now, and its events."""
         before = self._ledger.get(container)
         ended = before.evolve(
@@ -223,7 +230,7 @@ class Supervisor:
             exit_code=exit_.code,
             finished=exit_.at,
             oom_killed=exit_.oom_killed,
-            error=error,
+            error=exit_.reason,
             health=stop_checking(before.state.health),
         )
         again = not self.stopping and not before.host.auto_remove and wants_restart(ended)
@@ -252,7 +259,8 @@ class Supervisor:
         if self.stopping or not self._ledger.has_id(record.id):
             return
         if record.host.auto_remove:
-            await self._remove_later(record.id)
+            if not live.starts_again:
+                await self._remove_later(record.id)
         elif self._ledger.get(record.id).state.status == Status.RESTARTING:
             self.restart_later(record, live)
 
@@ -313,15 +321,28 @@ class Supervisor:
             await self._driver.resume(record.id)
         ended = live.ended
         await self._signal(record.id, number)
+        self.emit(record, "kill", signal=str(number))
         try:
             async with asyncio.timeout(timeout):
                 await ended.wait()
         except TimeoutError:
             log.info("container %s did not end within %s s, killing it", record.id[:12], timeout)
             await self._signal(record.id, signal.SIGKILL)
-            await ended.wait()
+            self.emit(record, "kill", signal=str(int(signal.SIGKILL)))
+            await self.wait_killed(record.id, ended)
         self.emit(self._ledger.get(record.id) if self._ledger.has_id(record.id) else record, "stop")
         return True
+
+    @staticmethod
+    async def wait_killed(container: str, ended: asyncio.Event) -> None:
+        """Wait for the end of what got SIGKILL. SystemFailure, in Docker's words, when it does not come."""
+        try:
+            async with asyncio.timeout(DEATH_SECONDS):
+                await ended.wait()
+        except TimeoutError as error:
+            raise SystemFailure(
+                f"cannot stop container: {container}: tried to kill container, but did not receive an exit event"
+            ) from error
 
     async def _signal(self, container: str, number: int) -> None:
         try:
@@ -338,7 +359,7 @@ class Supervisor:
             self._cancel_retry(self.live(record.id))
         running = [r for r in alive if self.live(r.id).monitored is not None]
         for record in running:
-            await self._signal(record.id, signal.SIGTERM)
+            await self._signal(record.id, stop_signal(record))
         await self._wait_all(running, grace)
         for record in running:
             if not self.live(record.id).ended.is_set():
@@ -377,13 +398,3 @@ def begin(record: ContainerRecord, pid: int) -> ContainerRecord:
         by_user=False,
         health=begin_checking(record),
     )
-
-
-def exit_code_of(error: BaseException) -> int:
-    """126 or 127 as a shell has it, 128 for all else (moby: daemon/start.go)."""
-    text = str(error)
-    if "executable file not found" in text or "no such file or directory" in text.lower():
-        return 127
-    if isinstance(error, InvalidRequest) and "permission denied" in text.lower():
-        return 126
-    return 128

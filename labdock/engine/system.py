@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import labdock
+from labdock.engine.disk import measure_rest
 from labdock.engine.explaining import explain
 from labdock.engine.images import ImageService
 from labdock.engine.ledger import Ledger
@@ -116,13 +117,13 @@ class System:
             "SystemStatus": None,
             "Plugins": {"Volume": self._volumes.drivers, "Network": ["bridge", "host", "none"], "Authorization": None,
                         "Log": ["json-file", "none"]},
-            "MemoryLimit": "memory" in plan.controllers,
+            "MemoryLimit": False,
             "SwapLimit": False,
-            "CpuCfsPeriod": "cpu" in plan.controllers,
-            "CpuCfsQuota": "cpu" in plan.controllers,
-            "CPUShares": "cpu" in plan.controllers,
-            "CPUSet": "cpuset" in plan.controllers,
-            "PidsLimit": "pids" in plan.controllers,
+            "CpuCfsPeriod": False,
+            "CpuCfsQuota": False,
+            "CPUShares": False,
+            "CPUSet": False,
+            "PidsLimit": False,
             "IPv4Forwarding": True,
             "Debug": False,
             "NFd": len(os.listdir("/proc/self/fd")),
@@ -178,6 +179,8 @@ class System:
             cached = await self._list_cache()
             found["BuildCache"] = cached
             found["BuilderSize"] = sum(entry["Size"] for entry in cached if not entry["Shared"])
+        if not kinds:
+            found["Labdock"] = await asyncio.to_thread(measure_rest, self._paths.data)
         return found
 
     def _measure(self, records: Sequence[ContainerRecord]) -> list[Wire]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labdock.errors import HostUnfit
-from labdock.host import identity, tools
+from labdock.host import identity, reach, tools
 from labdock.host.identity import Identity
 from labdock.host.inside import Inside
 from labdock.host.plan import Plan, Probe
@@ -39,6 +39,7 @@ def probe_outside(data: Path, environment: Mapping[str, str], uid: int) -> tuple
         identity.probe_ids(uid),
         _probe_privileges(status, uid),
         _probe_tun(),
+        *reach.probe_reach(uid),
         _probe_data(data),
     )
 

@@ -92,6 +92,15 @@ class Corner:
         finally:
             os.close(fd)
 
+    def peek(self, look: Callable[[], T]) -> T:
+        """What *look* sees in a fresh namespace that is gone again afterwards."""
+        self._remember_home()
+        namespaces.unshare(namespaces.NEWNET)
+        try:
+            return look()
+        finally:
+            self._go_home()
+
     def within(self, name: str, work: Callable[[], T]) -> T:
         """Call *work* in the existing namespace *name*; a socket made there stays of it. Raises OSError."""
         fd = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)

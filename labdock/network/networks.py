@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 from labdock.errors import Conflict, Forbidden, NoSuchNetwork, SystemFailure, Unsupported
-from labdock.network import Endpoint, HostNetwork, Outside, ipam, links, names, planning, ports, rules
+from labdock.network import Endpoint, HostNetwork, Outside, ipam, links, names, planning, ports
 from labdock.network.dns.members import Registrar
 from labdock.network.dns.service import HOST_NAMES, NameService
-from labdock.network.drivers import bridge, vlans
+from labdock.network.drivers import bridge
 from labdock.network.endpoints import Endpoints, Wanted, choose_gateway
-from labdock.network.netlink import Netlink
+from labdock.network.kernel import Kernel
 from labdock.network.netns import Corner
 from labdock.network.publishing import Publishing
 from labdock.network.records import Database, EndpointRecord, Network
@@ -26,9 +23,6 @@ from labdock.schema.ids import new_id
 from labdock.schema.network import NetworkCreate
 
 BRIDGE: Final = "labdock0"
-#: Links that networks make, by the names that are nobody else's.
-_OURS: Final = re.compile(r"(br|dm)-[0-9a-f]{12}\Z")
-_DRIVERS: Final[dict[str, ModuleType]] = {"bridge": bridge, "macvlan": vlans, "ipvlan": vlans}
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +50,7 @@ class Networks:
         self._networks = db.records("networks", Network)
         self._outside = outside
         self._corner = Corner(netns_folder)
-        self._nft = nft
+        self._kernel = Kernel(self._corner, nft)
         self._host = HostNetwork()
         self._known: dict[str, Network] = {}
         #: Networks in the kernel that are no record yet: nobody else may take their subnets.
@@ -91,7 +85,9 @@ class Networks:
         self.members.watch(Registrar(self.names))
         await self.publishing.load()
         try:
-            await self._corner.run(self._have_all)
+            self._have_defaults()
+            known, default = tuple(self._known.values()), self.inspect("bridge").id
+            await self._corner.run(lambda: self._kernel.have(known, default))
         except OSError as error:
             raise SystemFailure(f"setting up the networks: {error}") from error
 
@@ -153,7 +149,7 @@ class Networks:
     async def build(self, network: Network) -> None:
         """Make *network* in the kernel. Raises SystemFailure, InvalidRequest, with nothing left of it."""
         try:
-            await self._corner.run(lambda: self._build(network))
+            await self._corner.run(lambda: self._kernel.build(network))
         except OSError as error:
             raise SystemFailure(f"making network {network.name}: {error}") from error
 
@@ -187,7 +183,7 @@ class Networks:
     async def demolish(self, network: Network) -> None:
         """Take *network* out of the kernel; no error for what is gone. Raises SystemFailure."""
         try:
-            await self._corner.run(lambda: self._demolish(network))
+            await self._corner.run(lambda: self._kernel.demolish(network))
         except OSError as error:
             raise SystemFailure(f"removing network {network.name}: {error}") from error
 
@@ -243,7 +239,8 @@ class Networks:
                     records.append(self.members.allocate(network, container, one))
                     found.append(show(records[-1]))
             now = self.members.of(container)
-            await self._corner.run(lambda: self._join_all(container, records, now, fresh=fresh, stale=stale))
+            theirs = {record.network_id: self._known[record.network_id] for record in now}
+            await self._corner.run(lambda: self._kernel.join(container, records, now, theirs, fresh=fresh, stale=stale))
         except BaseException as error:
             for record in records:
                 self.members.forget(record)
@@ -260,7 +257,10 @@ class Networks:
             await self.names.open(container)
         except BaseException:
             for record in records:
-                self.members.forget(record)
+                if fresh:
+                    self.members.forget(record)
+                else:
+                    await self.leave(container, record.network_id)
             raise
         return tuple(found)
 
@@ -275,7 +275,7 @@ class Networks:
         self.members.forget(record)
         others = self.members.of(container)
         try:
-            await self._corner.run(lambda: self._part(record, others))
+            await self._corner.run(lambda: self._kernel.part(record, others))
         except OSError as error:
             raise SystemFailure(f"disconnecting {container[:12]} from network {record.network}: {error}") from error
 
@@ -306,41 +306,22 @@ class Networks:
                 self.members.forget(record)
         await self.publishing.keep(alive)
         wanted = {record.container for record in self.members.all()}
-        missing = await self._corner.run(lambda: self._sweep(alive, wanted))
+        missing = await self._corner.run(lambda: self._kernel.sweep(alive, wanted))
         for container in sorted(missing):
             log.warning("container %s runs, and its network namespace is gone", container[:12])
         await self.names.restore(alive - missing)
 
-    # -- below: in the corner's thread
+    # -- below
 
-    def _have_all(self) -> None:
+    def _have_defaults(self) -> None:
+        """Have the records of the networks that are always there. Raises Conflict (no free subnet)."""
         for name, driver in (("host", "host"), ("none", "null")):
             if not any(network.name == name for network in self._known.values()):
                 self.remember(Network(id=new_id(), name=name, driver=driver, created=time.time_ns()))
-        links.raise_loopback(self._corner.home)
         default = next((network for network in self._known.values() if network.name == "bridge"), None)
-        there = self._corner.home.links()
-        if default is None or (BRIDGE not in there and self._collides(default)):
+        if default is None or (not _is_link(BRIDGE) and self._collides(default)):
             default = self._plan_default(default)
             self.remember(default)
-        wanted = {network.link for network in self._known.values()}
-        for name in there:
-            if _OURS.match(name) and name not in wanted:
-                links.delete(self._corner.home, name)
-        for network in self._known.values():
-            driver_ = _DRIVERS.get(network.driver)
-            if driver_ is None:
-                continue
-            try:
-                driver_.ensure(self._corner, network)
-            except Exception as error:
-                if network is default:
-                    raise
-                # The way out may come up later than the engine; joining looks again.
-                log.warning("network %s: %s", network.name, error)
-        script = rules.repairs(rules.listed(self._nft), self._known.values())
-        if script:
-            rules.run(self._nft, script)
 
     def _collides(self, network: Network) -> bool:
         """Whether the host has a route into the subnet by now (a laptop that moved)."""
@@ -372,97 +353,6 @@ class Networks:
             options=options,
         )
 
-    def _build(self, network: Network) -> None:
-        driver = _DRIVERS[network.driver]
-        driver.ensure(self._corner, network)
-        try:
-            if network.driver == "bridge":
-                rules.run(self._nft, rules.added(network))
-            else:
-                vlans.probe(self._corner, network)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                driver.remove(self._corner, network)
-            raise
-
-    def _demolish(self, network: Network) -> None:
-        if network.driver == "bridge" and rules.chain_of(network) in rules.listed(self._nft):
-            rules.run(self._nft, rules.removed(network))
-        _DRIVERS[network.driver].remove(self._corner, network)
-
-    def _join_all(
-        self,
-        container: str,
-        records: Sequence[EndpointRecord],
-        now: tuple[EndpointRecord, ...],
-        *,
-        fresh: bool,
-        stale: Sequence[str],
-    ) -> None:
-        """*now*: all its endpoints, *records* among them."""
-        for name in stale:
-            links.delete(self._corner.home, name)
-        prepare = _allow_ipv6 if any(record.ip6 for record in records) else None
-        before = tuple(record for record in now if record not in records)
-        inside = self._corner.create(container, prepare) if fresh else self._corner.enter(container, prepare)
-        with inside:
-            if fresh and not records:
-                links.raise_loopback(inside)
-            try:
-                for record in records:
-                    self._join(record, inside, now if fresh else ())
-                if not fresh:
-                    _route(inside, before, now)
-            except BaseException:
-                for record in records:
-                    with contextlib.suppress(OSError):
-                        self._remove_link(record, inside)
-                if fresh:
-                    self._corner.remove(container)
-                else:
-                    with contextlib.suppress(OSError):
-                        _route(inside, (), before)
-                raise
-
-    def _join(self, record: EndpointRecord, inside: Netlink, among: tuple[EndpointRecord, ...]) -> None:
-        network = self._known[record.network_id]
-        if network.driver != "bridge":
-            vlans.ensure(self._corner, network)
-        routes = []
-        for version in (4, 6):
-            if among and choose_gateway(among, version) == record:
-                routes.append(gateway_of(record, version))
-        _DRIVERS[network.driver].join(self._corner, network, record, inside, tuple(routes))
-
-    def _part(self, record: EndpointRecord, others: tuple[EndpointRecord, ...]) -> None:
-        with self._corner.enter(record.container) as inside:
-            self._remove_link(record, inside)
-            _route(inside, (record, *others), others)
-
-    def _remove_link(self, record: EndpointRecord, inside: Netlink) -> None:
-        if record.link:
-            links.delete(self._corner.home, record.link)
-        else:
-            links.delete(inside, record.interface)
-
-    def _sweep(self, alive: set[str], wanted: set[str]) -> set[str]:
-        """Remove the namespaces of the dead; gives the live containers whose own is not there."""
-        for name in self._corner.names() - alive:
-            self._corner.remove(name)
-        return {container for container in wanted if not self._corner.is_mounted(container)}
-
-
-def _route(inside: Netlink, before: tuple[EndpointRecord, ...], now: tuple[EndpointRecord, ...]) -> None:
-    """Have the default routes go by the gateway of *now*, where that is another than *before*."""
-    for version in (4, 6):
-        chosen = choose_gateway(now, version)
-        if chosen is not None and chosen != choose_gateway(before, version):
-            links.route_by(inside, chosen.interface, gateway_of(chosen, version), version)
-
-
-def gateway_of(record: EndpointRecord, version: int) -> str:
-    return record.gateway if version == 4 else record.gateway6
-
 
 def show(record: EndpointRecord) -> Endpoint:
     return Endpoint(
@@ -479,13 +369,6 @@ def show(record: EndpointRecord) -> Endpoint:
         gateway6=record.gateway6,
         dns_names=record.dns_names,
     )
-
-
-def _allow_ipv6() -> None:
-    """In a container's namespace: undo a host's default of no IPv6."""
-    for name in ("all", "default"):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("0", encoding="ascii")
 
 
 def _is_link(name: str) -> bool:

@@ -29,11 +29,15 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a container ended: ``code`` as a shell says it (128 + signal), ``at`` in ns since the epoch."""
+    """How a container ended: ``code`` as a shell says it (128 + signal), ``at`` in ns since the epoch.
+
+    ``reason``: why it was ended, where that was not its own doing nor its user's.
+    """
 
     code: int
     at: int
     oom_killed: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

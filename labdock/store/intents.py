@@ -6,7 +6,8 @@ really there and decides; an act may have happened or not.
 
 Fault tests set ``LABDOCK_FAILPOINTS`` to a folder: a file in it called ``recorded:ACTION`` makes the process kill
 itself right after such an intent is on disk, ``acted:ACTION`` right before the fact is written. The file goes first,
-so the next process lives.
+so the next process lives. With the word ``stop`` in the file the process stops there instead (SIGSTOP), so that
+somebody else can be killed at that moment.
 """
 
 from __future__ import annotations
@@ -77,12 +78,15 @@ def _read(detail: object) -> dict[str, Any]:
 
 
 def fail_at(point: str) -> None:
-    """Die by SIGKILL when *point* is armed, as a power cut would have it."""
+    """Die by SIGKILL when *point* is armed, as a power cut would have it, or stop there."""
     folder = os.environ.get("LABDOCK_FAILPOINTS")
     if folder is None:
         return
+    armed = os.path.join(folder, point)
     try:
-        os.unlink(os.path.join(folder, point))
+        with open(armed, encoding="ascii") as file:
+            word = file.read(8).strip()
+        os.unlink(armed)
     except FileNotFoundError:
         return
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGSTOP if word == "stop" else signal.SIGKILL)

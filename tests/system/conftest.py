@@ -83,11 +83,12 @@ class EngineUnderTest:
         assert not check or done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
         return done.stdout.rstrip("\n")
 
-    def arm(self, point: str) -> None:
-        """Have the engine kill itself at *point* (see labdock.store.intents), once."""
+    def arm(self, point: str, word: str = "") -> None:
+        """Have the engine kill itself at *point* (see labdock.store.intents), once; "stop": stop there."""
         folder = Path(self.environment["LABDOCK_FAILPOINTS"])
         folder.mkdir(exist_ok=True)
-        (folder / point).touch()
+        (folder / f".{point}").write_text(word)
+        (folder / f".{point}").rename(folder / point)
 
     def is_armed(self, point: str) -> bool:
         return (Path(self.environment["LABDOCK_FAILPOINTS"]) / point).exists()

@@ -98,6 +98,84 @@ def test_nginx_serves_a_page(debian: EngineUnderTest) -> None:
     )
 
 
+@pytest.mark.limit(600)
+def test_programs_of_two_projects_talk_by_name(debian: EngineUnderTest) -> None:
+    """nginx before a Python server that counts in redis and keeps in postgres, twice, with the same service names."""
+    app = (
+        "import http.server, subprocess\n"
+        "def ask(*command):\n"
+        "    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()\n"
+        "class Answer(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        count = ask('redis-cli', '-h', 'cache', 'incr', 'visits')\n"
+        "        kept = ask('psql', '-h', 'db', '-U', 'postgres', '-Atc', 'SELECT current_setting($$cluster_name$$)')\n"
+        "        self.send_response(200)\n"
+        "        self.end_headers()\n"
+        "        self.wfile.write(f'{count} {kept}'.encode())\n"
+        "http.server.ThreadingHTTPServer(('', 8000), Answer).serve_forever()\n"
+    )
+    # As in many a configuration: nginx asks Docker's resolver itself, at every request anew.
+    proxy = (
+        "events {}\nhttp { server { listen 80; resolver 127.0.0.11; proxy_connect_timeout 2s;"
+        " set $up http://app:8000; location / { proxy_pass $up; } } }\n"
+    )
+    start_db = (
+        "pg_ctl=$(ls /usr/lib/postgresql/*/bin/postgres); exec su postgres -c "
+        '"$pg_ctl -D /var/lib/postgresql/*/main -c listen_addresses=* -c cluster_name=$PROJECT'
+        ' -c config_file=$(ls /etc/postgresql/*/main/postgresql.conf) -c hba_file=/hba"'
+    )
+    dockerfile = (
+        f"FROM debian:bookworm\n{APT} nginx-light redis-server postgresql python3\n"
+        f"COPY <<'app' /app.py\n{app}app\nCOPY <<'proxy' /etc/nginx/nginx.conf\n{proxy}proxy\n"
+        f"COPY <<'db' /db.sh\n{start_db}\ndb\nCOPY <<hba /hba\nlocal all all trust\nhost all all samenet trust\nhba\n"
+    )
+    build(debian, "services", dockerfile)
+    services = {
+        "cache": ("redis-server", "--protected-mode", "no", "--save", ""),
+        "db": ("sh", "/db.sh"),
+        "app": ("python3", "/app.py"),
+        "web": ("nginx", "-g", "daemon off;"),
+    }
+    ports = {}
+    for project in ("red", "blue"):
+        network = f"{project}_default"
+        debian.docker("network", "create", network)
+        for service, command in services.items():
+            extra = ("-p", "127.0.0.1::80") if service == "web" else ()
+            names = ("--name", f"{project}-{service}-1", "--network", network, "--network-alias", service)
+            debian.docker("run", "-d", *names, "-e", f"PROJECT={project}", *extra, "services", *command)
+        ports[project] = debian.docker("port", f"{project}-web-1", "80/tcp").splitlines()[0]
+
+    def visit(project: str) -> str:
+        try:
+            with urllib.request.urlopen(f"http://{ports[project]}/", timeout=20) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    for project in ports:
+        wait_until(lambda project=project: visit(project).endswith(f" {project}"), "all four talk", 60)  # type: ignore[misc]
+    debian.docker("exec", "red-cache-1", "redis-cli", "set", "visits", "100")
+    assert visit("red") == "101 red"
+    assert not visit("blue").startswith("10"), "the other project's counter is its own"
+    # A service that moves is found at its new address by the next request.
+    debian.docker(
+        "run",
+        "-d",
+        "--name",
+        "red-app-2",
+        "--network",
+        "red_default",
+        "--network-alias",
+        "app",
+        "services",
+        *services["app"],
+    )
+    debian.docker("rm", "-f", "red-app-1")
+    wait_until(lambda: visit("red").endswith(" red"), "the other app answers")
+    debian.docker("rm", "-f", *debian.docker("ps", "-aq").split())
+
+
 @pytest.mark.limit(300)
 def test_a_c_program_leaves_its_compiler_behind(debian: EngineUnderTest) -> None:
     dockerfile = (

@@ -132,6 +132,15 @@ def test_dns_options_are_the_containers_own(engine: EngineUnderTest) -> None:
 
 
 @pytest.mark.limit(180)
+def test_a_step_of_a_build_finds_the_containers_of_its_network(engine: EngineUnderTest) -> None:
+    engine.docker("network", "create", "shop")
+    run(engine, "web", "shop")
+    words = "RUN nslookup -type=a web && cat /etc/hostname && ! nslookup -type=a $(hostname)"
+    engine.docker("build", "--network", "shop", "-", stdin=f"FROM busybox\n{words}\n")
+    assert engine.docker("network", "inspect", "-f", "{{len .Containers}}", "shop") == "1"
+
+
+@pytest.mark.limit(180)
 def test_an_internal_network_has_names_and_asks_nobody_else(engine: EngineUnderTest) -> None:
     engine.docker("network", "create", "--internal", "vault")
     run(engine, "db", "vault")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from tests.system.conftest import EngineUnderTest, wait_until
+from tests.system.inside import enter, look
 
 
 def run(engine: EngineUnderTest, name: str, *words: str) -> None:
@@ -39,13 +38,6 @@ def refused(engine: EngineUnderTest, *words: str) -> str:
     )
     assert done.returncode != 0, done.stdout
     return done.stderr
-
-
-def inside(engine: EngineUnderTest, *command: str) -> str:
-    """What *command* prints, run as root of the sandbox in its network namespace."""
-    pid = engine.pid("inner")
-    entered = ["nsenter", f"--user=/proc/{pid}/ns/user", f"--net=/proc/{pid}/ns/net", "--preserve-credentials"]
-    return subprocess.run([*entered, *command], check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def test_containers_of_one_network_reach_each_other_and_no_other_network(engine: EngineUnderTest) -> None:
@@ -158,7 +150,7 @@ def test_links_on_a_parent_join_containers_and_keep_the_sandbox_out(engine: Engi
         # Not every kernel has ipvlan; then it is said when the network is made, and nothing is left of it.
         assert f"kernel has no {driver} links" in done.stderr
         assert driver == "ipvlan"
-        assert "dm-" not in inside(engine, "ip", "-o", "link")
+        assert "dm-" not in look(engine, "ip", "-o", "link")
         return
     run(engine, "one", "--network", "lan")
     run(engine, "two", "--network", "lan", "--ip", "172.31.1.9")
@@ -173,7 +165,7 @@ def test_links_on_a_parent_join_containers_and_keep_the_sandbox_out(engine: Engi
     assert not pings(engine, "plain", "172.31.1.9", 1)
     engine.docker("rm", "-f", "one", "two", "plain")
     engine.docker("network", "rm", "lan")
-    assert "dm-" not in inside(engine, "ip", "-o", "link")
+    assert "dm-" not in look(engine, "ip", "-o", "link")
 
 
 def test_a_shared_namespace_has_the_other_containers_address_and_names(engine: EngineUnderTest) -> None:
@@ -251,7 +243,7 @@ def test_an_engine_killed_while_it_changes_networks_is_repaired(engine: EngineUn
     # What failed can be done again, and nothing is left of the first try.
     if action in ("create", "connect"):
         engine.docker("network", *words)
-    bridges = [line for line in inside(engine, "ip", "-o", "link", "show", "type", "bridge").splitlines() if line]
+    bridges = [line for line in look(engine, "ip", "-o", "link", "show", "type", "bridge").splitlines() if line]
     expected = {"create": 4, "remove": 2, "connect": 3, "disconnect": 3}[action]
     assert len(bridges) == expected, bridges
 
@@ -264,7 +256,7 @@ def test_traffic_between_containers_flows_while_the_engine_is_killed(engine: Eng
     engine.docker("run", "-d", "--name", "server", *place, "busybox", "sh", "-c", server)
     run(engine, "talker", "--network", "flow")
     with subprocess.Popen(
-        [*enter(engine, "talker"), "nc", "172.30.0.9", "7000"],
+        [*enter(engine, "talker"), "busybox", "nc", "172.30.0.9", "7000"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -278,7 +270,7 @@ def test_traffic_between_containers_flows_while_the_engine_is_killed(engine: Eng
             return talk.stdout.readline()
 
         assert say("before") == "got before\n"
-        rules = inside(engine, "nft", "-a", "list", "table", "inet", "labdock")
+        rules = look(engine, "nft", "-a", "list", "table", "inet", "labdock")
         for number in range(3):
             before = engine.pid("engine")
             engine.kill("engine")
@@ -286,7 +278,7 @@ def test_traffic_between_containers_flows_while_the_engine_is_killed(engine: Eng
             survive(engine, before)
             engine.docker("network", "ls")
             assert say(f"after {number}") == f"got after {number}\n"
-        after = inside(engine, "nft", "-a", "list", "table", "inet", "labdock")
+        after = look(engine, "nft", "-a", "list", "table", "inet", "labdock")
         assert after == rules, "rules that worked were touched"
         assert address(engine, "server", "flow") == "172.30.0.9"
         talk.stdin.close()
@@ -295,36 +287,3 @@ def test_traffic_between_containers_flows_while_the_engine_is_killed(engine: Eng
 
 def survive(engine: EngineUnderTest, before: int) -> None:
     wait_until(lambda: engine.pid("engine") not in (0, before), "a new engine runs")
-
-
-def enter(engine: EngineUnderTest, name: str) -> list[str]:
-    """Words before a busybox command that runs as a program of the host's in the container's network."""
-    pid = engine.docker("inspect", "-f", "{{.State.Pid}}", name)
-    inner = engine.pid("inner")
-    host = host_pid(inner, int(pid))
-    return [
-        "nsenter", f"--user=/proc/{inner}/ns/user", f"--net=/proc/{host}/ns/net", "--preserve-credentials", "busybox",
-    ]  # fmt: skip
-
-
-def host_pid(inner: int, pid: int) -> int:
-    """The host's number of the process that the sandbox calls *pid*."""
-    space = os.readlink(f"/proc/{inner}/ns/pid")
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                status = (entry / "status").read_text()
-                numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
-                if len(numbers) > 1 and int(numbers[1]) == pid and is_descendant(int(entry.name), inner):
-                    return int(entry.name)
-            except (OSError, StopIteration):
-                continue
-    raise AssertionError(f"no process {pid} in {space}")
-
-
-def is_descendant(pid: int, ancestor: int) -> bool:
-    while pid > 1:
-        if pid == ancestor:
-            return True
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return False

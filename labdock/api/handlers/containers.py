@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from labdock.api import versions
 from labdock.api.answers import empty_answer, json_answer
 from labdock.api.bodies import convert, read_object
 from labdock.api.call import Call
@@ -56,7 +57,8 @@ def gather_host_config(sent: Wire) -> Wire:
 
 
 async def inspect(call: Call) -> web.StreamResponse:
-    return json_answer(await call.engine.containers.inspect(call["id"], call.query.boolean("size")))
+    found = await call.engine.containers.inspect(call["id"], call.query.boolean("size"))
+    return json_answer(versions.age_container(found, call.version))
 
 
 async def top(call: Call) -> web.StreamResponse:

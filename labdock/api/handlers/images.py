@@ -8,6 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
+from labdock.api import versions
 from labdock.api.answers import empty_answer, json_answer
 from labdock.api.bodies import chunks
 from labdock.api.call import Call
@@ -27,11 +28,13 @@ async def list_images(call: Call) -> web.StreamResponse:
         shared=query.boolean("shared-size"),
         manifests=query.boolean("manifests"),
     )
-    return json_answer(found)
+    return json_answer(versions.age_images(found, call.version))
 
 
 async def inspect(call: Call) -> web.StreamResponse:
-    return json_answer(call.engine.images.inspect(call["name"]))
+    found = call.engine.images.inspect(call["name"])
+    client = call.request.headers.get("User-Agent", "")
+    return json_answer(versions.age_image_inspect(found, call.version, client))
 
 
 async def history(call: Call) -> web.StreamResponse:

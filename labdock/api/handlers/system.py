@@ -7,6 +7,7 @@ import time
 import msgspec
 from aiohttp import web
 
+from labdock.api import versions
 from labdock.api.answers import JSON, empty_answer, json_answer, text_answer
 from labdock.api.call import Call
 from labdock.api.streams.answer import LineAnswer, StreamAnswer
@@ -36,12 +37,14 @@ async def kill_exec(call: Call) -> web.StreamResponse:
 
 
 async def df(call: Call) -> web.StreamResponse:
-    return json_answer(await call.engine.system.df(frozenset(call.query.texts("type"))))
+    found = await call.engine.system.df(frozenset(call.query.texts("type")))
+    return json_answer(versions.age_disk_usage(found, call.version))
 
 
 async def events(call: Call) -> web.StreamResponse:
     query, now = call.query, time.time_ns()
-    since, until = query.time("since", now), query.time("until", now)
+    # From the beginning of time, and up to it, are limits here.
+    since, until = (0 if query.text(name) == "0" else query.time(name, now) for name in ("since", "until"))
     if since is not None and until is not None and since > until:
         raise InvalidRequest("`since` time cannot be after `until` time")
     found = call.engine.events.subscribe(since, until, query.filters())

@@ -18,7 +18,7 @@ from labdock.runtime.drivers import execution, failures
 from labdock.runtime.drivers.filters import SeccompFilters
 from labdock.runtime.monitor import conmon, processes
 from labdock.runtime.monitor.conmon import usable_options
-from labdock.runtime.monitor.container import LOST, MonitoredContainer
+from labdock.runtime.monitor.container import LOST, LOST_REASON, MonitoredContainer
 from labdock.runtime.monitor.layout import Layout
 from labdock.runtime.spec import ALL, SpecMount, SpecRequest, build_process, build_spec
 from labdock.sys import mounts
@@ -218,7 +218,7 @@ class CrunDriver:
             if end is None:
                 # The monitor was killed with the engine.
                 await self._abandon(container, folder)
-                end = Exit(code=LOST, at=time.time_ns())
+                end = Exit(code=LOST, at=time.time_ns(), reason=LOST_REASON)
             return end
         if processes.parent(pid) != self._monitors[container]:
             # It has ended, the monitor is about to say so, and the number may be somebody else's by now.

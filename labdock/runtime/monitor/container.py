@@ -16,6 +16,7 @@ from labdock.runtime.monitor.layout import Layout
 
 #: What a container is said to have ended with when its monitor was killed.
 LOST = 137
+LOST_REASON = "its monitor (conmon) was killed, and it cannot run without one"
 
 
 class MonitoredContainer:
@@ -54,7 +55,7 @@ class MonitoredContainer:
             # Nobody is left to read the container's output or to see its end: it can't go on.
             self.kill()
             self._lost = True
-            end = Exit(code=LOST, at=time.time_ns())
+            end = Exit(code=LOST, at=time.time_ns(), reason=LOST_REASON)
         if self._init >= 0:
             os.close(self._init)
             self._init = -1

@@ -407,7 +407,7 @@ class FakeImages:
 
     def inspect(self, ref: str) -> Wire:
         self._get(ref)
-        return {"Id": IMAGE, "RepoTags": [ref]}
+        return {"Id": IMAGE, "RepoTags": [ref], "Size": 1}
 
     def history(self, ref: str) -> builtins.list[Wire]:
         self._get(ref)

@@ -25,6 +25,11 @@ def test_importing_labdock_loads_none_of_its_rooms() -> None:
     assert {name for name in loaded("import labdock") if name.startswith("labdock")} == {"labdock"}
 
 
+def test_importing_labdock_costs_less_than_importing_asyncio() -> None:
+    bare, ours, theirs = cost("pass", "import labdock", "import asyncio")
+    assert ours - bare < theirs - bare
+
+
 @pytest.mark.parametrize(
     "heavy", ["httpx", "aiohttp", "rich", "asyncio", "http.client", "ssl", "email", "subprocess", "tarfile", "IPython"]
 )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import html.parser
+import importlib.util
 import os
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from labdock.commands import run, transfer_view
 from labdock.commands.build_view import BuildView, as_html, as_text
 from labdock.commands.cards import ImageCard
 from labdock.commands.explanation import Explanation
+from labdock.commands.html import port_address, port_note
 from labdock.commands.results import Result, live_type
 from labdock.commands.transfer_view import TransferView
 from labdock.notebook.face import NotebookFace
@@ -349,6 +351,29 @@ def test_terminals_get_no_escape_sequences_in_tables() -> None:
         "pull-done",
     ):
         assert "\x1b" not in str(CASES[name]()), name
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, "http://localhost:80/"),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "/user/me/"}, "/user/me/proxy/80/"),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "javascript:x"}, "http://localhost:80/"),
+        ({"VSCODE_PROXY_URI": "https://h.example/proxy/{{port}}/"}, "https://h.example/proxy/80/"),
+        ({"VSCODE_PROXY_URI": "javascript:{{port}}"}, "http://localhost:80/"),
+    ],
+)
+def test_where_a_port_is_found(environment: dict[str, str], address: str) -> None:
+    assert port_address(80, environment) == address
+
+
+def test_a_hub_without_its_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = {"JUPYTERHUB_SERVICE_PREFIX": "/user/me/"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "jupyter-server-proxy" in port_note(hub)
+    assert port_note({}) == ""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    assert port_note(hub) == ""
 
 
 def test_behind_a_hub_ports_are_reached_through_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from labdock.daemon import publish
+from labdock.daemon import listening, publish
 from labdock.daemon.channel import Channel
 from labdock.daemon.publish import ChannelOutside, Dialer, Publisher, connect_through
 from labdock.daemon.relay import reset
@@ -166,8 +166,8 @@ def test_a_taken_port_says_who_holds_it() -> None:
             async with sides() as (_, outside):
                 with pytest.raises(Conflict) as caught:
                     await outside.publish("c", Address("", taken), target)
-                assert caught.value.message == f"Bind for {publish._ANY}:{taken} failed: port is already allocated"
-                assert "a program on this host" in (caught.value.hint or "")
+                assert caught.value.message == f"Bind for {listening.ANY}:{taken} failed: port is already allocated"
+                assert f"(pid {os.getpid()}) holds it" in (caught.value.hint or "")
                 held = await outside.publish("f" * 64, Address("", 0), target)
                 with pytest.raises(Conflict) as caught:
                     await outside.publish("other", Address("127.0.0.1", held.host.port), target)
@@ -187,8 +187,8 @@ def test_ports_that_cannot_be_had_explain_themselves() -> None:
                 await outside.publish("c", Address("203.0.113.7", 0), target)
             with pytest.raises(InvalidRequest, match="invalid host address"):
                 await outside.publish("c", Address("localhost", 0), target)
-            with pytest.raises(Unsupported, match="publishing udp port 9"):
-                await outside.publish("c", Address("", 0, "udp"), Address("127.0.0.1", 9, "udp"))
+            with pytest.raises(Unsupported, match="publishing sctp port 9: only tcp and udp"):
+                await outside.publish("c", Address("", 0, "sctp"), Address("127.0.0.1", 9, "sctp"))
             if os.geteuid() != 0:
                 with pytest.raises(Forbidden, match="permission denied") as caught:
                     await outside.publish("c", Address("127.0.0.1", 1), target)
@@ -316,3 +316,28 @@ def test_a_reset_is_a_reset() -> None:
         with pytest.raises(ConnectionResetError):
             client.recv(1)
         client.close()
+
+
+def test_new_connections_go_where_the_port_leads_by_then() -> None:
+    """Two servers on one port number of two loopback addresses; the connection that exists stays."""
+
+    async def body() -> None:
+        first = Server(lambda connection: connection.sendall(b"first " + connection.recv(100)))
+        second = socket.create_server(("127.0.0.2", first.port))
+        async with sides() as (_, outside):
+            held = await outside.publish("c", Address("127.0.0.1", 0), Address("127.0.0.1", first.port))
+            with await asyncio.to_thread(socket.create_connection, ("127.0.0.1", held.host.port), 15) as old:
+                await outside.retarget("other", "127.0.0.9")
+                await outside.retarget("c", "127.0.0.2")
+                assert [entry.target.ip for entry in await outside.published()] == ["127.0.0.2"]
+                with await asyncio.to_thread(socket.create_connection, ("127.0.0.1", held.host.port), 15) as new:
+                    accepted, _ = await asyncio.to_thread(second.accept)
+                    with accepted:
+                        accepted.sendall(b"second")
+                        assert await asyncio.to_thread(new.recv, 100) == b"second"
+                await asyncio.to_thread(old.sendall, b"still")
+                assert await asyncio.to_thread(old.recv, 100) == b"first still"
+        first.close()
+        second.close()
+
+    run(body)
