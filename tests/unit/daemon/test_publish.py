@@ -17,9 +17,9 @@ import pytest
 
 from labdock.daemon import listening, publish
 from labdock.daemon.channel import Channel
-from labdock.daemon.publish import ChannelOutside, Dialer, Publisher, connect_through
+from labdock.daemon.publish import ChannelOutside, Publisher
+from labdock.daemon.reach import Dialer, Inside
 from labdock.daemon.relay import reset
-from labdock.daemon.supply import Supply
 from labdock.errors import Conflict, Forbidden, InvalidRequest, Unsupported
 from labdock.network import Address, Published
 
@@ -34,14 +34,12 @@ async def sides(limit: int = publish.MOST_RELAYED) -> AsyncIterator[tuple[Publis
     to_inner, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     to_engine, engine = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     down, up = Channel(to_inner), Channel(inner, Dialer().handlers())
-    supply = Supply(down)
-    publisher = Publisher(connect_through(down, supply), limit=limit)
+    publisher = Publisher(Inside(down), limit=limit)
     served, asking = Channel(to_engine, publisher.handlers()), Channel(engine)
     try:
         yield publisher, ChannelOutside(asking)
     finally:
         await publisher.close()
-        supply.close()
         for channel in (served, asking, down, up):
             channel.close()
         await asyncio.sleep(0)
