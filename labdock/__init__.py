@@ -45,7 +45,7 @@ def dashboard(environment: Mapping[str, str] | None = None) -> Any:
     """A widget with this engine's containers: buttons, logs, charts. Raises Unsupported without ipywidgets."""
     from labdock import notebook
 
-    return notebook.dashboard(environment)
+    return notebook.open_dashboard(environment)
 
 
 def load_ipython_extension(shell: object) -> None:

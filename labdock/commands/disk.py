@@ -70,6 +70,21 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
 )
+#: What labdock's own engine says beyond Docker's: key of ``Labdock`` → what it is for.
+REST = (
+    ("Content", "images as they were pulled or made (blobs)"),
+    ("Layers", "images unpacked, and containers' own files"),
+    ("Volumes", "volumes"),
+    ("ContainerLogs", "logs of containers"),
+    ("EngineLog", "log of the engine"),
+    ("Records", "records (databases)"),
+    ("Builds", "build cache besides layers"),
+    ("Bases", "packages for base images"),
+    ("Temporary", "transfers and builds under way"),
+    ("Other", "all else"),
+    ("Total", "the whole data folder"),
+)
+_ON_DISK = ("WHAT", "What"), ("ON DISK", "Size")
 
 
 @command("df")
@@ -150,7 +165,12 @@ def _details(found: Wire, form: str | None) -> Result:
 
         return Text(Template(unescape(form)).render(tables))
     cache = _sum([entry for entry in found.get("BuildCache") or () if not entry.get("Shared")], "Size")
-    return Usage(found, [(title.format(units.size(cache)), columns, tables[key]) for title, key, columns in TABLES])
+    shown = [(title.format(units.size(cache)), columns, tables[key]) for title, key, columns in TABLES]
+    rest = found.get("Labdock")
+    if rest:
+        rows: list[Row] = [{"What": what, "Size": units.size(rest.get(key) or 0, 3)} for key, what in REST]
+        shown.append(("Every byte on the disk:", _ON_DISK, rows))
+    return Usage(found, shown)
 
 
 class Usage(Result):

@@ -199,13 +199,15 @@ def started(face: Face, id: str) -> Result:
 
 @command("create", stops=True)
 @create_options
+@click.option("-a", "--attach", multiple=True, help="Attach to STDIN, STDOUT or STDERR")
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def create(face: Face, /, image: str, command: tuple[str, ...], **options: Any) -> Result:
     """Create a new container."""
     try:
-        request = request_from(image, command, options, attach=True, stdin=options["interactive"])
+        stdin = options["interactive"] or "stdin" in {name.lower() for name in options["attach"]}
+        request = request_from(image, command, options, attach=True, stdin=stdin)
         return started(face, create_container(face, request, options).id)
     except LabdockError as error:
         raise RunFailed(error) from error

@@ -200,6 +200,7 @@ ROOT = {
     "builder": ("tree:builder", "Manage builds"),
     "container": ("tree:container", "Manage containers"),
     "debug": ("builders:debug", "Look around in the state before the step at which a build failed"),
+    "df": SYSTEM["df"],
     "doctor": ("engine:doctor", "Say what this machine allows, and what would lift each limit"),
     "engine": ("tree:engine", "Manage the engine"),
     "events": SYSTEM["events"],

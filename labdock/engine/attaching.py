@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from labdock.engine.records import Attachment, ContainerRecord
-from labdock.errors import Conflict, Forbidden, InvalidRequest
+from labdock.errors import Conflict, Forbidden, InvalidRequest, Unsupported
 from labdock.network.endpoints import Wanted, check_mac
 from labdock.network.records import Network
 from labdock.schema.container import ContainerConfig, EndpointConfig, HostConfig
@@ -29,7 +29,7 @@ NO_NETWORK: Final = (
     "conflicting options: container cannot be connected to multiple networks with one of the networks in private"
     " (none) mode"
 )
-ALONE: Final = ("host", "none")
+SYSCTLS: Final = "com.docker.network.endpoint.sysctls"
 
 
 def plan(record: ContainerRecord, sent: dict[str, Any], find: Find) -> tuple[Attachment, ...]:
@@ -131,6 +131,11 @@ def check_settings(network: Network, config: EndpointConfig) -> None:
         )
     if config.mac_address:
         check_mac(config.mac_address)
+    if SYSCTLS in (config.driver_opts or {}):
+        raise Unsupported(
+            f"network {network.name}: {SYSCTLS}: settings of one interface are not supported",
+            hint="--sysctl sets those of the container's whole network",
+        )
 
 
 def _check_ip(network: Network, version: int, text: str | None) -> None:
@@ -147,7 +152,7 @@ def _check_ip(network: Network, version: int, text: str | None) -> None:
 
 
 def attachments_of(record: ContainerRecord) -> tuple[Attachment, ...]:
-    """The networks that it is to be in; that of its mode when it was taken out of all, as Docker has it."""
+    """The networks that it is in from its start on; that of its mode when it was taken out of all, as Docker has it."""
     if record.attachments or record.network.startswith("container:"):
         return record.attachments
     return (Attachment(network=record.network),)
@@ -205,12 +210,12 @@ def add(record: ContainerRecord, one: Attachment) -> ContainerRecord:
 
 def drop(record: ContainerRecord, ref: str) -> ContainerRecord:
     """Without the network *ref* (an id or a name)."""
-    kept = tuple(one for one in attachments_of(record) if ref not in (one.network_id, one.network))
+    kept = tuple(one for one in record.attachments if ref not in (one.network_id, one.network))
     return msgspec.structs.replace(record, attachments=kept)
 
 
 def find_attachment(record: ContainerRecord, ref: str) -> Attachment | None:
-    return next((one for one in attachments_of(record) if ref in (one.network_id, one.network)), None)
+    return next((one for one in record.attachments if ref in (one.network_id, one.network)), None)
 
 
 def check_running(name: str, running: bool) -> None:

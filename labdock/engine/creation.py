@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from labdock.engine.devices import check_devices
 from labdock.engine.health import check_healthcheck, merge_healthcheck
 from labdock.engine.limits import check_limits
 from labdock.engine.mounts import plan_mounts
@@ -176,6 +177,7 @@ def check_host(host: HostConfig) -> None:
     check_policy(host)
     check_limits(host, os.sched_getaffinity(0))
     check_modes(host)
+    check_devices(host)
     parse_security(host)
     choose_capabilities(host.cap_add or (), host.cap_drop or ())
     if (host.runtime or _RUNTIMES[0]) not in _RUNTIMES:

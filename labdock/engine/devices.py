@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from labdock.errors import SystemFailure
+from labdock.errors import InvalidRequest, SystemFailure
 from labdock.runtime.spec import SpecMount
 from labdock.schema.container import HostConfig
 
@@ -40,14 +40,22 @@ def bind_devices(host: HostConfig) -> tuple[SpecMount, ...]:
     return tuple(found.values())
 
 
+def check_devices(host: HostConfig) -> None:
+    """Raises InvalidRequest for paths that can't be any."""
+    for device in host.devices or ():
+        for path in (device.path_on_host, device.path_in_container or device.path_on_host):
+            if not path.startswith("/") or "\0" in path:
+                raise InvalidRequest(f"invalid device path: {path!r}", hint="write --device /dev/NAME[:/dev/NAME]")
+
+
 def _nodes(path: str) -> Iterator[str]:
-    """*path* when it is a device, the devices below it when it is a folder."""
+    """*path* when it is a device, the devices below it when it is a folder of /dev."""
     opening = f'error gathering device information while adding custom device "{path}": '
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
         raise SystemFailure(opening + (error.strerror or "").lower()) from error
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(mode) and os.path.realpath(path).startswith("/dev/"):
         yield from _openable(path)
     elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         yield path

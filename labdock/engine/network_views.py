@@ -14,7 +14,10 @@ _NAMELESS = ("bridge", "host", "none")
 def show_endpoints(record: ContainerRecord) -> Wire:
     """NetworkSettings.Networks: every network it is to be in, with addresses while it runs."""
     held = {endpoint.network: endpoint for endpoint in record.endpoints}
-    return {one.network: _show(record, one, held.get(one.network)) for one in attaching.attachments_of(record)}
+    known = {one.network: one for one in record.attachments}
+    for endpoint in record.endpoints:
+        known.setdefault(endpoint.network, Attachment(network=endpoint.network, network_id=endpoint.network_id))
+    return {name: _show(record, one, held.get(name)) for name, one in known.items()}
 
 
 def _show(record: ContainerRecord, one: Attachment, endpoint: EndpointRecord | None) -> Wire:

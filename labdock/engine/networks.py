@@ -174,7 +174,7 @@ class NetworkService:
             if record.network.startswith("container:"):
                 raise InvalidRequest(attaching.SHARED_NETWORK)
             attaching.check_absent(record, network)
-            attaching.check_together(attaching.attachments_of(record), network)
+            attaching.check_together(record.attachments, network)
             one = attaching.attachment(network, sent.get("EndpointConfig"), record)
             if record.state.status not in (Status.RUNNING, Status.PAUSED):
                 self._ledger.put(attaching.add(record, one))

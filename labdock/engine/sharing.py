@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ _IPC_SYSCTLS = frozenset(
 )
 
 
+#: The parts of a name: they become a path below /proc/sys.
+_SYSCTL = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_:@-]+)+\Z")
+
+
 @dataclass(frozen=True, slots=True)
 class Namespaces:
     """Each "private", "host" or the path of a namespace. ``shm``: a folder to mount at /dev/shm ("": its own one)."""
@@ -57,6 +62,8 @@ def check_modes(host: HostConfig) -> None:
 
 
 def _check_sysctl(name: str, host: HostConfig) -> None:
+    if not _SYSCTL.match(name):
+        raise InvalidRequest(f"invalid sysctl name: {name!r}", hint="such as net.ipv4.ip_forward")
     normal = name.replace("/", ".")
     if normal.startswith("net."):
         if host.network_mode == "host":

@@ -21,7 +21,7 @@ from labdock.engine import creation, linking, naming, sharing
 from labdock.engine.devices import bind_devices
 from labdock.engine.ledger import Ledger
 from labdock.engine.placing import Places, Ports, keep
-from labdock.engine.records import ContainerRecord
+from labdock.engine.records import Attachment, ContainerRecord
 from labdock.engine.rlimits import bound_rlimits, bound_score
 from labdock.engine.security import parse_security
 from labdock.engine.sources import Sources
@@ -286,7 +286,11 @@ class Stage:
     @staticmethod
     def note(record: ContainerRecord, endpoints: tuple[Endpoint, ...], ports: Ports) -> ContainerRecord:
         """*record* with the addresses and ports it holds now."""
-        return msgspec.structs.replace(record, endpoints=tuple(map(keep, endpoints)), ports=ports)
+        # Whoever was in no network came back to that of its mode.
+        joined = tuple(Attachment(network=e.network, network_id=e.network_id) for e in endpoints)
+        return msgspec.structs.replace(
+            record, attachments=record.attachments or joined, endpoints=tuple(map(keep, endpoints)), ports=ports
+        )
 
     def netns_of(self, record: ContainerRecord) -> str:
         has_own = record.endpoints and record.network != "host"

@@ -13,7 +13,6 @@ from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
 from labdock.engine.views import ZERO_TIME, show_time
-from labdock.errors import LabdockError
 from labdock.runtime import RuntimeDriver, usage
 from labdock.runtime.usage import Usage
 
@@ -45,12 +44,16 @@ class Stats:
         self._clock = clock
         self._device = device
         self._last: dict[str, Sample] = {}
+        self._found: dict[str, list[int]] = {}
+        self._looked = 0
+        self._looking = asyncio.Lock()
 
     def begin(self, record: ContainerRecord) -> None:
-        self._last.pop(record.id, None)
+        self.end(record.id)
 
     def end(self, container: str) -> None:
         self._last.pop(container, None)
+        self._found.pop(container, None)
 
     def watch(self, ref: str, stream: bool, one_shot: bool) -> AsyncGenerator[Wire, None]:
         """One answer, or with *stream* one each second until the container is removed. NoSuchContainer at once.
@@ -85,17 +88,24 @@ class Stats:
         last = self._last.get(record.id)
         if last is not None and 0 <= self._clock.now() - last.at < FRESH:
             return last
-        try:
-            found = await self._driver.survey([record.id])
-        except LabdockError:
-            return None
+        pids = await self._find_processes(record.id)
         own_network = record.network != "host"
-        sample = await asyncio.to_thread(self._read, found.get(record.id, []), record.state.pid if own_network else 0)
+        sample = await asyncio.to_thread(self._read, pids, record.state.pid if own_network else 0)
         last = self._last.get(record.id)
         if last is not None:
             sample = _after(last, sample)
         self._last[record.id] = sample
         return sample
+
+    async def _find_processes(self, container: str) -> list[int]:
+        """The pids of *container*; one look at /proc serves all who ask in the same moment."""
+        async with self._looking:
+            now = self._clock.now()
+            if container not in self._found or not 0 <= now - self._looked < FRESH:
+                running = [r.id for r in self._ledger if r.state.status in (Status.RUNNING, Status.PAUSED)]
+                self._found = await self._driver.survey(running)
+                self._looked = now
+            return self._found.get(container, [])
 
     def _read(self, pids: list[int], first: int) -> Sample:
         interfaces = usage.read_interfaces(first) if first else {}

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import labdock
+from labdock.engine.disk import measure_rest
 from labdock.engine.explaining import explain
 from labdock.engine.images import ImageService
 from labdock.engine.ledger import Ledger
@@ -178,6 +179,8 @@ class System:
             cached = await self._list_cache()
             found["BuildCache"] = cached
             found["BuilderSize"] = sum(entry["Size"] for entry in cached if not entry["Shared"])
+        if not kinds:
+            found["Labdock"] = await asyncio.to_thread(measure_rest, self._paths.data)
         return found
 
     def _measure(self, records: Sequence[ContainerRecord]) -> list[Wire]:

@@ -16,10 +16,31 @@ from labdock.schema.ids import new_id
 from labdock.store.layers.archive import write_archive
 from labdock.store.layers.compression import Plain
 from labdock.store.layers.extract import extract
+from labdock.store.layers.headers import BLOCK
 from labdock.store.layers.reader import Source
 from labdock.store.layers.rooted import FLAGS
 
 Wire = dict[str, Any]
+
+
+class _Ended:
+    """A tar that is read, which must end as tars end: a stream that was cut off between two files does not."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._tail = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._source.read(size)
+        self._tail = (self._tail + data)[-BLOCK:]
+        return data
+
+    def check(self) -> None:
+        """Raises Corrupt."""
+        while self.read(1 << 20):
+            pass
+        if len(self._tail) < BLOCK or self._tail.strip(b"\0"):
+            raise Corrupt("the tar has no end: it was cut off")
 
 
 class VolumeTransfers:
@@ -57,7 +78,9 @@ class VolumeTransfers:
         def work(part: Path, source: Source) -> None:
             root = os.open(part, FLAGS)
             try:
-                extract(Plain(source), root, b"", owner=mapped, top=True)
+                whole = _Ended(Plain(source))
+                extract(whole, root, b"", owner=mapped, top=True)
+                whole.check()
             except Corrupt as error:
                 raise InvalidRequest(f"importing volume {name}: {error.message}") from error
             finally:

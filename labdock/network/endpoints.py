@@ -137,6 +137,7 @@ class Endpoints:
             aliases=wanted.aliases,
             dns_names=wanted.dns_names if network.has_names else (),
             links=wanted.links,
+            link_local=wanted.link_local,
             driver_opts=wanted.driver_opts,
             priority=wanted.priority,
         )

@@ -56,7 +56,8 @@ class EndpointRecord(msgspec.Struct, frozen=True, kw_only=True):
     ``link`` is the bridge's side of its veth pair ("" for macvlan and ipvlan), ``interface`` the name inside.
     ``ip``/``ip6`` are "" where the network has no such addresses, ``gateway``/``gateway6`` where there is no way out.
     ``aliases``: other names asked for; ``dns_names``: all names in this network, its own first; ``links``:
-    "CONTAINER:ALIAS", names only for this container. ``priority``: of its gateway among the container's networks.
+    "CONTAINER:ALIAS", names only for this container. ``link_local``: further addresses of the interface.
+    ``priority``: of its gateway among the container's networks.
     """
 
     id: str
@@ -75,6 +76,7 @@ class EndpointRecord(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     dns_names: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    link_local: tuple[str, ...] = ()
     driver_opts: dict[str, str] = msgspec.field(default_factory=dict)
     priority: int = 0
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["dashboard", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["load_ipython_extension", "open_dashboard", "unload_ipython_extension"]
 
 
-def dashboard(environment: Mapping[str, str] | None = None) -> Any:
+def open_dashboard(environment: Mapping[str, str] | None = None) -> Any:
     """See :func:`labdock.dashboard`."""
     from labdock.client import connect
     from labdock.client.breaking import Breakable

@@ -107,9 +107,10 @@ class LogViewer(Panel):
         wanted = self._search.value
         lines = [line for line in (*self._lines, *filter(None, self._open.values())) if wanted.lower() in line.lower()]
         shown = "\n".join(_marked(line, wanted) for line in lines[-SHOWN_LINES:])
+        # Turned round, a box that scrolls stays at its end, where the newest line is.
         self._view.value = (
-            f'<pre style="margin:2px 0;max-height:24em;overflow:auto;white-space:pre-wrap;line-height:1.3;{html.MONO}">'
-            f"{shown}</pre>"
+            '<div style="display:flex;flex-direction:column-reverse;max-height:24em;overflow:auto">'
+            f'<pre style="margin:2px 0;white-space:pre-wrap;line-height:1.3;{html.MONO}">{shown}</pre></div>'
         )
         said = f"{len(lines)} of {len(self._lines)} lines" if wanted else f"{len(self._lines)} lines"
         self._state.value = f'<span style="{html.FAINT}">{said}</span>'

@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from tests.bench import builds, crowds, measures, report
+from tests.bench import builds, crowds, measures, report, storage
 from tests.bench.archive import write_archive
 from tests.bench.engines import Engine, EngineMissing, Place, start_docker, start_labdock, start_podman, started
 from tests.bench.travels import Travels
 
-PARTS = ("containers", "images", "builds")
+PARTS = ("containers", "images", "builds", "storage")
 STARTERS = {"podman": start_podman, "docker": start_docker, "labdock": start_labdock}
 
 
@@ -47,6 +47,8 @@ def main() -> int:
             rows += _measure_images(engines, place, options, notes)
         if "builds" in options.parts:
             rows += _measure_builds(engines, options, place)
+        if "storage" in options.parts and any(engine.name == report.OURS for engine in engines):
+            rows.append(_measure_storage(engines, options, place))
     print(report.table(engines, rows, memory, notes, amounts))
     if options.json:
         report.save(options.json, engines, rows, memory, notes, amounts)
@@ -131,6 +133,12 @@ def _measure_images(
         f"sha256, gunzip and sha256 of the layers on one core {bound * 1000:.0f} ms"
     )
     return rows
+
+
+def _measure_storage(engines: list[Engine], options: argparse.Namespace, place: Place) -> report.Row:
+    """A start costs the same whatever the image holds, but for what the smallest image's takes."""
+    series = storage.measure_starts(engines, place, rounds=options.rounds, warmup=options.warmup)
+    return report.Row("start on 1 GiB in 50,000 files", 1.1, series, (storage.SMALL,))
 
 
 def _peers(engines: list[Engine]) -> tuple[str, ...]:

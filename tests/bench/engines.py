@@ -96,13 +96,17 @@ def start_docker(place: Place) -> tuple[Engine, Callable[[], None]]:
     return _serve("docker", command, socket, environment, client)
 
 
-def start_labdock(place: Place) -> tuple[Engine, Callable[[], None]]:
-    """labdock itself, from the Python that runs this, in folders of its own."""
-    environment = place.environment() | {
-        "LABDOCK_DATA": str(place.home / "labdock"),
-        "LABDOCK_RUN": str(place.runtime / "labdock"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+def start_labdock(place: Place, **more: str) -> tuple[Engine, Callable[[], None]]:
+    """labdock itself, from the Python that runs this, in folders of its own; *more* goes into its environment."""
+    environment = (
+        place.environment()
+        | more
+        | {
+            "LABDOCK_DATA": str(place.home / "labdock"),
+            "LABDOCK_RUN": str(place.runtime / "labdock"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+    )
     command = Path(sys.executable).parent / "labdock"
     if not command.exists():
         raise EngineMissing(f"labdock: {command} is not there (make setup)")

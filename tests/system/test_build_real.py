@@ -1,4 +1,4 @@
-"""Images as people build them, from Debian's packages and from PyPI, on one engine for them all.
+"""Images as people build them, from Debian's packages and from PyPI, on one engine for them all; and what they run.
 
 The machine's mirrors are used (as apt knows them), and its trust store goes along as a secret, for networks that have
 a certificate authority of their own.
@@ -231,3 +231,55 @@ def test_a_kernel_runs_in_a_jupyterlab_image(debian: EngineUnderTest) -> None:
     said = debian.docker("run", "--rm", "lab", "sh", "-c", run)
     assert "42 by the kernel" in said
     assert said.splitlines()[-1].startswith("4.")
+
+
+DATABASES = (
+    f"FROM debian:bookworm\n{APT} postgresql redis-server && mkdir /data && chown postgres /data\n"
+    "USER postgres\nENV PATH=/usr/lib/postgresql/15/bin:/usr/bin:/bin PGDATA=/data/pg PGHOST=/tmp\n"
+    "COPY --chmod=755 <<'script' /start\n#!/bin/sh\n"
+    "test -s $PGDATA/PG_VERSION || initdb --auth=trust >/dev/null || exit 1\n"
+    "exec postgres -k /tmp -c listen_addresses=\nscript\n"
+    'CMD ["/start"]\n'
+)
+
+
+@pytest.mark.limit(600)
+def test_postgres_and_redis_keep_their_data_through_kills(debian: EngineUnderTest) -> None:
+    build(debian, "databases", DATABASES)
+    debian.docker("run", "-d", "--name", "pg", "-v", "pg:/data", "databases")
+    redis = ("redis-server", "--dir", "/data", "--appendonly", "yes", "--appendfsync", "always", "--save", "")
+    debian.docker("run", "-d", "--name", "kv", "-v", "kv:/data", "databases", *redis)
+
+    def ask(container: str, *command: str) -> str:
+        return debian.docker("exec", container, *command, check=False)
+
+    def sql(text: str) -> str:
+        return ask("pg", "psql", "-AtX", "-d", "postgres", "-c", text)
+
+    def both_answer() -> bool:
+        return sql("select 1") == "1" and ask("kv", "redis-cli", "ping") == "PONG"
+
+    def write(number: int) -> None:
+        wait_until(both_answer, "both databases answer", 120)
+        sql("create table if not exists t (n int)")
+        assert sql(f"insert into t values ({number})") == "INSERT 0 1"
+        assert ask("kv", "redis-cli", "rpush", "t", str(number)) == str(number)
+
+    write(1)
+    # The container,
+    debian.docker("kill", "pg", "kv")
+    debian.docker("start", "pg", "kv")
+    write(2)
+    # the engine, whose containers live on,
+    before = debian.pid("engine")
+    debian.kill("engine")
+    wait_until(lambda: debian.pid("engine") not in (0, before), "a new engine runs")
+    write(3)
+    # and the sandbox, with all that was in it.
+    debian.kill("outer")
+    wait_until(lambda: not debian.status()["running"], "outer is gone")
+    debian.start()
+    debian.docker("start", "pg", "kv")
+    write(4)
+    assert sql("select string_agg(n::text, ' ' order by n) from t") == "1 2 3 4"
+    assert ask("kv", "redis-cli", "lrange", "t", "0", "-1").split() == ["1", "2", "3", "4"]

@@ -173,3 +173,22 @@ def test_a_build_that_fills_the_disk_leaves_no_image_and_a_cache_of_use(small: E
     assert whole.returncode == 0, whole.stderr
     assert whole.stdout.count("Using cache") == 1
     assert small.docker("run", "--rm", "whole", "cat", "/first", "/data") == "first\nsmall"
+
+
+def test_a_full_disk_fills_and_imports_no_half_volume(small: EngineUnderTest) -> None:
+    small.start()
+    small.docker("pull", "busybox")
+    dockerfile = "FROM busybox\nRUN mkdir /n && dd if=/dev/zero of=/n/big bs=1M count=6\n"
+    small.docker("build", "-t", "big", "-", stdin=dockerfile)
+    small.docker("volume", "create", "kept")
+    small.docker("run", "--rm", "-v", "kept:/n", "busybox", "sh", "-c", "echo kept > /n/file")
+    ballast = fill(small.root / "disk", leave=3 * MEBIBYTE)
+    assert "No space left on device" in attempt(small, "run", "--rm", "-v", "fed:/n", "big", "true")
+    ballast.unlink()
+    # Nothing of it is there, and it is filled when there is room.
+    assert small.docker("run", "--rm", "-v", "fed:/n", "big", "stat", "-c", "%s", "/n/big") == str(6 * MEBIBYTE)
+    small.docker("volume", "rm", "fed")
+    ballast = fill(small.root / "disk")
+    small.docker("volume", "rm", "kept")
+    ballast.unlink()
+    assert small.docker("volume", "ls", "-q") == ""

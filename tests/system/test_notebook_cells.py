@@ -45,3 +45,22 @@ def test_a_build_grows_and_its_steps_can_be_looked_into(engine: EngineUnderTest,
     assert "no step 9" in kernel.run("%container shell-at 9 true")[0]["evalue"]
     assert engine.docker("images", "-aq") == images, "a look leaves no image"
     assert engine.docker("ps", "-aq") == ""
+
+
+def test_a_dashboard_follows_the_engine_and_names_are_completed(engine: EngineUnderTest, kernel: Kernel) -> None:
+    kernel.run("import labdock\nlabdock.dashboard().close()\nboard = labdock.dashboard()")
+    shown = "print([row.children[0].value for row in board.widget.children[0].children if hasattr(row, 'children')])"
+    assert kernel.run(shown)[1] == "[]\n"
+    engine.docker("run", "-d", "--name", "web", "busybox", "sh", "-c", "echo said; exec sleep 1000")
+    wait_until(lambda: "<b>web</b>" in kernel.run(shown)[1], "the new container has its row")
+    assert kernel.run("board.look('web')")[0]["status"] == "ok"
+    log = "print(board._open[0].widget.children[1].value)"
+    wait_until(lambda: "said" in kernel.run(log)[1], "its log is shown")
+    usage = "print(board._open[1].widget.value)"
+    wait_until(lambda: "<svg" in kernel.run(usage)[1], "what it uses is drawn")
+    assert kernel.run("board.close()")[0]["status"] == "ok"
+    code = "%container stop w"
+    message = kernel.client.complete(code, len(code))
+    while (reply := kernel.client.get_shell_msg(timeout=20))["parent_header"].get("msg_id") != message:
+        pass
+    assert reply["content"]["matches"] == ["web"]

@@ -55,8 +55,10 @@ def join(corner: Corner, network: Network, endpoint: EndpointRecord, inside: Net
 
 
 def addresses_of(endpoint: EndpointRecord) -> tuple[tuple[str, int], ...]:
+    """All of the endpoint's, with their prefix lengths."""
     pairs = ((endpoint.ip, endpoint.prefix), (endpoint.ip6, endpoint.prefix6))
-    return tuple((ip, prefix) for ip, prefix in pairs if ip)
+    own = tuple((ip, prefix) for ip, prefix in pairs if ip)
+    return own + tuple((ip, 64 if ":" in ip else 16) for ip in endpoint.link_local)
 
 
 def _write(path: str, value: str) -> None:

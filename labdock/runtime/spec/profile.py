@@ -15,11 +15,11 @@ Wire = Mapping[str, Any]
 
 #: uname's word → Docker's (GOARCH) and libseccomp's.
 _MACHINES = {"x86_64": ("amd64", "SCMP_ARCH_X86_64"), "aarch64": ("arm64", "SCMP_ARCH_AARCH64")}
-_KEPT = ("defaultAction", "defaultErrnoRet", "listenerPath", "listenerMetadata", "flags")
+_KEPT = ("defaultAction", "defaultErrnoRet", "flags")
 _ACTIONS = frozenset(
-    f"SCMP_ACT_{name}"
-    for name in ("KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP", "ERRNO", "TRACE", "ALLOW", "LOG", "NOTIFY")
+    f"SCMP_ACT_{name}" for name in ("KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP", "ERRNO", "TRACE", "ALLOW", "LOG")
 )
+_OPERATORS = frozenset(f"SCMP_CMP_{name}" for name in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"))
 #: More rules, or names in one, than any profile has.
 _MOST = 10_000
 
@@ -33,6 +33,10 @@ def translate(profile: Wire, capabilities: Iterable[str], machine: str, release:
     if action not in _ACTIONS:
         raise InvalidRequest(f"Decoding seccomp profile failed: defaultAction {action!r} is none")
     found: dict[str, Any] = {key: profile[key] for key in _KEPT if profile.get(key) is not None}
+    if "defaultErrnoRet" in found:
+        found["defaultErrnoRet"] = _number(found["defaultErrnoRet"], "defaultErrnoRet", 4095)
+    if "flags" in found:
+        found["flags"] = _texts(found["flags"], "flags")
     architectures = _architectures(profile, machine)
     if architectures:
         found["architectures"] = architectures
@@ -82,13 +86,27 @@ def _rule(rule: Wire) -> dict[str, Any]:
         raise InvalidRequest(f"Decoding seccomp profile failed: action {rule.get('action')!r} is none")
     found: dict[str, Any] = {"names": names, "action": rule["action"]}
     if rule.get("errnoRet") is not None:
-        found["errnoRet"] = rule["errnoRet"]
+        found["errnoRet"] = _number(rule["errnoRet"], "errnoRet", 4095)
     if rule.get("args"):
-        found["args"] = [
-            {key: entry[key] for key in ("index", "value", "valueTwo", "op") if entry.get(key) is not None}
-            for entry in _objects(rule["args"], "args")
-        ]
+        found["args"] = [_argument(entry) for entry in _objects(rule["args"], "args")]
     return found
+
+
+def _argument(entry: Wire) -> dict[str, Any]:
+    operator = entry.get("op")
+    if operator not in _OPERATORS:
+        raise InvalidRequest(f"Decoding seccomp profile failed: op {operator!r} is none")
+    found: dict[str, Any] = {"index": _number(entry.get("index", 0), "index", 5), "op": operator}
+    for key in ("value", "valueTwo"):
+        if entry.get(key) is not None:
+            found[key] = _number(entry[key], key, 2**64 - 1)
+    return found
+
+
+def _number(value: object, what: str, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise InvalidRequest(f"Decoding seccomp profile failed: {what} {value!r} is no number up to {most}")
+    return value
 
 
 def _kernel(text: str) -> tuple[int, int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from labdock.engine.ledger import Ledger
@@ -126,6 +127,30 @@ def test_watchers_of_one_moment_share_a_look(tmp_path: Path, monkeypatch: pytest
         for _ in range(5):
             await first(scale, True)
         assert scale.looks == 1
+
+    weighed(tmp_path, monkeypatch, test)
+
+
+def test_many_containers_of_one_moment_are_found_by_one_look_at_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(scale: Scale) -> None:
+        scale.weights = [Usage()]
+        surveys: list[list[str]] = []
+        survey = scale.driver.survey
+
+        async def counted(containers: Iterable[str]) -> dict[str, list[int]]:
+            surveys.append(list(containers))
+            return await survey(surveys[-1])
+
+        monkeypatch.setattr(scale.driver, "survey", counted)
+        others = [letter * 64 for letter in "bcdef"]
+        for other in others:
+            await scale.driver.create(Bundle(other, tmp_path, {}, None))
+            scale.ledger.put(msgspec.structs.replace(scale.ledger.get(ID), id=other, name=other[0]))
+        answers = [anext(scale.stats.watch(other, False, True)) for other in (ID, *others)]
+        assert {shot["id"] for shot in await asyncio.gather(*answers)} == {ID, *others}
+        assert [set(asked) for asked in surveys] == [{ID, *others}]
 
     weighed(tmp_path, monkeypatch, test)
 

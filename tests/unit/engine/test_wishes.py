@@ -47,6 +47,12 @@ def record(name: str, status: Status = Status.RUNNING, pid: int = 7, **sent: Any
         (host(Sysctls={"vm.swappiness": "1"}), "is not in a separate kernel namespace"),
         (host(Sysctls={"net.core.somaxconn": "1"}, NetworkMode="host"), "not allowed in host network namespace"),
         (host(Sysctls={"kernel/msgmax": "1"}, IpcMode="host"), "not allowed in host ipc namespace"),
+        (host(Sysctls={"net.../../kernel/panic": "1"}), "invalid sysctl name"),
+        (host(Sysctls={"net..x": "1"}), "invalid sysctl name"),
+        (host(Sysctls={"net.a\0b": "1"}), "invalid sysctl name"),
+        (host(Devices=[{"PathOnHost": "/dev/null\0x"}]), "invalid device path"),
+        (host(Devices=[{"PathOnHost": "/dev/null", "PathInContainer": "hole"}]), "invalid device path: 'hole'"),
+        (host(Devices=[{}]), "invalid device path: ''"),
         (host(SecurityOpt=["what"]), 'invalid --security-opt 1: "what"'),
         (host(SecurityOpt=["what=x"]), 'invalid --security-opt 2: "what=x"'),
         (host(SecurityOpt=["no-new-privileges=perhaps"]), "invalid --security-opt 2"),
@@ -132,7 +138,11 @@ def test_a_device_is_bound_where_it_is_wanted_and_one_that_is_none_is_refused(tm
     (tmp_path / "file").touch()
     with pytest.raises(SystemFailure, match="not a device node"):
         devices.bind_devices(host(Devices=[{"PathOnHost": str(tmp_path / "file")}]))
-    assert devices.bind_devices(host(Devices=[{"PathOnHost": str(tmp_path)}])) == ()
+    for folder in (str(tmp_path), "/"):
+        with pytest.raises(SystemFailure, match="not a device node"):
+            devices.bind_devices(host(Devices=[{"PathOnHost": folder}]))
+    below = devices.bind_devices(host(Devices=[{"PathOnHost": "/dev/net", "PathInContainer": "/dev/lines"}]))
+    assert all(mount.source.replace("/dev/net", "/dev/lines") == mount.target for mount in below)
 
 
 def test_a_privileged_container_gets_each_device_that_this_user_may_open_and_none_that_it_has_anyway() -> None:

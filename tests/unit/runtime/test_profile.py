@@ -85,6 +85,13 @@ def test_arguments_errnos_and_single_names_are_kept_and_comments_are_not() -> No
         ({"syscalls": [rule("a", includes={"caps": "x"})]}, "caps is no list of texts"),
         ({"syscalls": [rule("a", includes={"minKernel": "new"})]}, "kernel version 'new' is none"),
         ({"syscalls": [rule("a", args=[1])]}, "args is no list of objects"),
+        ({"syscalls": [rule("a", args=[{"index": 6, "op": "SCMP_CMP_EQ"}])]}, "index 6 is no number up to 5"),
+        ({"syscalls": [rule("a", args=[{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}])]}, "value -1 is no number"),
+        ({"syscalls": [rule("a", args=[{"index": 0, "value": 1, "op": "?"}])]}, "op '.' is none"),
+        ({"syscalls": [rule("a", errnoRet=-5)]}, "errnoRet -5 is no number up to 4095"),
+        ({"defaultErrnoRet": "x"}, "defaultErrnoRet 'x' is no number"),
+        ({"flags": "x"}, "flags is no list of texts"),
+        ({"defaultAction": "SCMP_ACT_NOTIFY"}, "defaultAction 'SCMP_ACT_NOTIFY' is none"),
     ],
 )
 def test_what_is_no_profile_is_refused(profile: dict[str, Any], words: str) -> None:
