@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -67,6 +68,24 @@ def test_a_healthcheck_is_run_and_told(client: Any) -> None:
     made.stop(timeout=0)
     with pytest.raises(docker.errors.APIError, match="Interval in Healthcheck cannot be less than 1ms"):
         client.containers.create("busybox", healthcheck=docker.types.Healthcheck(test="x", interval=5))
+
+
+def test_an_images_healthcheck_is_run_and_a_container_may_refuse_it(client: Any) -> None:
+    script = b"FROM busybox\nHEALTHCHECK --interval=100ms --retries=1 CMD echo looked\n"
+    client.images.build(fileobj=io.BytesIO(script), tag="checked")
+    made = client.containers.run("checked", ["sleep", "60"], detach=True)
+    until(lambda: client.containers.get(made.id).health == "healthy")
+    made.reload()
+    assert made.attrs["Config"]["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "echo looked"], "Interval": 100_000_000, "Retries": 1,
+    }  # fmt: skip
+    assert made.attrs["State"]["Health"]["Log"][-1]["Output"] == "looked\n"
+    refusing = docker.types.Healthcheck(test=["NONE"])
+    other = client.containers.run("checked", ["sleep", "60"], detach=True, healthcheck=refusing)
+    other.reload()
+    assert "Health" not in other.attrs["State"]
+    for each in (made, other):
+        each.remove(force=True)
 
 
 def test_with_restart_always_wait_returns_at_the_first_end_and_removing_is_a_conflict(client: Any) -> None:
@@ -136,4 +155,4 @@ def test_a_restarted_auto_removed_container_stays_until_it_is_stopped(client: An
     made.reload()
     assert made.status == "running"
     made.stop(timeout=0)
-    until(lambda: client.containers.list(all=True) == [])
+    until(lambda: client.containers.list(all=True, ignore_removed=True) == [])

@@ -273,12 +273,14 @@ class _Launch:
     def _spawn(self, argv: list[str], environment: Mapping[str, str], fds: Mapping[int, int]) -> children.Child:
         """Start crun held to the request's processors: from us, so that the program can't run before it is."""
         ours = os.sched_getaffinity(0)
-        cpus = self._request.cpus or ours
-        if cpus == ours:
+        cpus = self._request.cpus
+        if cpus is None or cpus == ours:
             child = children.spawn(argv, environment, fds)
         else:
-            os.sched_setaffinity(0, cpus)
             try:
+                # EINVAL when none of them is there any more.
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(0, cpus)
                 child = children.spawn(argv, environment, fds)
             finally:
                 os.sched_setaffinity(0, ours)
