@@ -16,9 +16,10 @@ from labdock.api.facade import Condition
 from labdock.api.handlers.containers import read_size
 from labdock.api.query import Query
 from labdock.api.streams import session
+from labdock.api.streams import socket as sockets
 from labdock.api.streams.answer import StreamAnswer
 from labdock.api.streams.detach import DetachMatcher, parse_keys
-from labdock.api.streams.frames import MULTIPLEXED, RAW, frame
+from labdock.api.streams.frames import MULTIPLEXED, RAW, join_frames
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NotFound
 from labdock.schema.container import ExecConfig
 
@@ -52,6 +53,34 @@ async def attach(call: Call) -> web.StreamResponse:
     return await session.carry(
         call.request, wire, found.streams, framed=not found.tty, stdin=stdin, version=call.version, detach=detach
     )
+
+
+async def attach_socket(call: Call) -> web.StreamResponse:
+    """As attach, over a WebSocket. What can't be attached to is answered before the handshake."""
+    query = call.query
+    keys = parse_keys(query.text("detachKeys"))
+    stdin, stdout, stderr = (query.boolean(name) for name in ("stdin", "stdout", "stderr"))
+    found_socket = sockets.make_socket()
+    if not found_socket.can_prepare(call.request).ok:
+        raise InvalidRequest("not a websocket handshake", hint="this endpoint speaks WebSocket; attach is without it")
+    found = await call.engine.containers.attach(
+        call["id"],
+        stdin,
+        stdout,
+        stderr,
+        query.boolean("logs"),
+        query.boolean("stream"),
+        query.text("detachKeys"),
+    )
+    try:
+        await found_socket.prepare(call.request)
+    except BaseException:
+        await found.streams.close()
+        raise
+    detach = DetachMatcher(keys) if found.tty and stdin else None
+    binary = call.version >= sockets.BINARY_SINCE
+    await sockets.carry(found_socket, found.streams, binary=binary, stdin=stdin, detach=detach)
+    return found_socket
 
 
 async def exec_create(call: Call) -> web.StreamResponse:
@@ -128,7 +157,7 @@ async def logs(call: Call) -> web.StreamResponse:
     now = time.time_ns()
     since, until = query.time("since", now), query.time("until", now)
     source = call.engine.containers.log_source(call["id"])
-    lines = source.read(
+    batches = source.read(
         stdout=stdout,
         stderr=stderr,
         since_ns=since,
@@ -136,13 +165,14 @@ async def logs(call: Call) -> web.StreamResponse:
         tail=read_tail(query),
         follow=query.boolean("follow"),
         timestamps=query.boolean("timestamps"),
+        details=query.boolean("details"),
     )
     framed = not source.tty
     content_type = MULTIPLEXED if framed and call.version >= (1, 42) else RAW
     answer = StreamAnswer(call.request, content_type)
-    async with answer.attended():
-        async for stream, line in lines:
-            if answer.gather(frame(stream, line) if framed else line):
+    async with answer.attended(), contextlib.aclosing(batches):
+        async for batch in batches:
+            if answer.gather(join_frames(batch) if framed else b"".join([data for _, data in batch])):
                 await answer.drain()
     return await answer.finish()
 
