@@ -215,6 +215,7 @@ def drop(record: ContainerRecord, ref: str) -> ContainerRecord:
 
 
 def find_attachment(record: ContainerRecord, ref: str) -> Attachment | None:
+    """Where it is connected to the network *ref* (an id or a name); None also when it was taken out of all."""
     return next((one for one in record.attachments if ref in (one.network_id, one.network)), None)
 
 

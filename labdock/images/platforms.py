@@ -23,6 +23,12 @@ _VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 _LADDERS = {"arm": ("v5", "v6", "v7", "v8"), "arm64": ("v8", "v9"), "amd64": ("v1", "v2", "v3", "v4")}
 _SYSTEMS = {"macos": "darwin"}
 _KNOWN_SYSTEMS = frozenset("linux windows darwin freebsd netbsd openbsd solaris android js wasi".split())
+_KNOWN_ARCHITECTURES = frozenset(
+    (
+        "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32"
+        " mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm"
+    ).split()
+)
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
@@ -42,7 +48,13 @@ def parse(text: str) -> Platform:
         return normalize(Platform(os=first, architecture=parts[1], variant=parts[2] if len(parts) > 2 else ""))
     if first in _KNOWN_SYSTEMS:
         return Platform(os=first, architecture=native().architecture, variant=native().variant)
-    return normalize(Platform(os="linux", architecture=first))
+    found = normalize(Platform(os="linux", architecture=first))
+    if found.architecture not in _KNOWN_ARCHITECTURES:
+        raise InvalidRequest(
+            f'"{text}": unknown operating system or architecture: invalid argument',
+            hint="OS[/ARCHITECTURE[/VARIANT]], such as linux/arm64",
+        )
+    return found
 
 
 def normalize(platform: Platform) -> Platform:

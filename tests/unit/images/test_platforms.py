@@ -46,6 +46,11 @@ def test_what_is_no_platform_is_refused(text: str) -> None:
         platforms.parse(text)
 
 
+def test_a_single_word_that_names_nothing_is_refused_in_dockers_words() -> None:
+    with pytest.raises(InvalidRequest, match=r'^"foobar": unknown operating system or architecture'):
+        platforms.parse("foobar")
+
+
 @pytest.mark.parametrize(
     ("wanted", "offered", "chosen"),
     [
