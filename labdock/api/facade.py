@@ -68,8 +68,9 @@ class LogSource(Protocol):
         tail: int | None,
         follow: bool,
         timestamps: bool,
-    ) -> AsyncIterator[tuple[str, bytes]]:
-        """One line each, with its newline; already prefixed when *timestamps* were asked for."""
+        details: bool,
+    ) -> AsyncGenerator[Sequence[tuple[str, bytes]], None]:
+        """Batches of lines, each with its newline; already prefixed when *timestamps* or *details* were asked for."""
 
 
 class Containers(Protocol):

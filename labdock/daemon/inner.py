@@ -1,9 +1,9 @@
-"""Inner: pid 1 of the sandbox. Settles it, reaps, dials containers for outer, and keeps an engine running.
+"""Inner: pid 1 of the sandbox. Settles it, reaps, opens sockets for outer, and keeps an engine running.
 
 A fork of outer that never execs, so most of its memory is shared with outer's.
 
 Notices to outer, on the channel: ``settled`` {plan}, ``unfit`` {an error}, ``ended`` {how, quick},
-``spent`` {how, deaths}. From outer: ``stop``, ``ready`` (the engine said so), ``connect`` (publish.py). The end of
+``spent`` {how, deaths}. From outer: ``stop``, ``ready`` (the engine said so), ``sockets`` (reach.py). The end of
 the channel is the end of outer, and so of everything here.
 """
 
@@ -25,7 +25,7 @@ from labdock.daemon.channel import Channel, Descriptors, Handler, Params, preser
 from labdock.daemon.egress import NAMESERVER
 from labdock.daemon.handover import Handover
 from labdock.daemon.home import translate
-from labdock.daemon.publish import Dialer
+from labdock.daemon.reach import Dialer
 from labdock.errors import HostUnfit, LabdockError
 from labdock.host import inside
 from labdock.host.plan import Plan

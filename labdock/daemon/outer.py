@@ -25,7 +25,8 @@ from labdock.daemon.handover import temporary_folder
 from labdock.daemon.home import Tenure, translate
 from labdock.daemon.inner import Start
 from labdock.daemon.keeping import Keeper
-from labdock.daemon.publish import Publisher, connect_through
+from labdock.daemon.publish import Publisher
+from labdock.daemon.reach import Inside
 from labdock.daemon.report import Outcome, Report
 from labdock.errors import EngineUnreachable, LabdockError, StorageFull
 from labdock.host import sandbox
@@ -200,7 +201,7 @@ class Outer:
             loop.add_signal_handler(number, self._ask_to_end)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         self._inner = Channel(inside, self._inner_handlers(), name="the sandbox")
-        publisher = Publisher(connect_through(self._inner))
+        publisher = Publisher(Inside(self._inner))
         keeper = Keeper()
         engine = Channel(
             to_engine,

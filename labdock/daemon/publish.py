@@ -1,10 +1,8 @@
-"""Published ports: outer listens on the host, inner dials the container, and outer relays between the two.
+"""Published ports: outer listens on the host, reaches into the sandbox, and relays between the two.
 
 ::
 
-    a client ── host port ── Publisher (outer) ══ relay ══ the descriptor that Dialer (inner) connected
-                                  │ "connect" on the channel ▲
-                                  └──────────────────────────┘
+    a client ── host port ── Publisher (outer) ══ relay ══ a socket of the sandbox's network (daemon/reach.py)
     engine: ChannelOutside ── "publish", "unpublish", "published" ──▶ Publisher.handlers()  ("dial": daemon/dial.py)
 
 The container sees connections from the bridge's gateway: the client's own address is not preserved.
@@ -16,26 +14,22 @@ import asyncio
 import errno
 import functools
 import logging
-import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from labdock.daemon import agents, dial, listening, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
 from labdock.daemon.datagrams import Datagrams
+from labdock.daemon.reach import PATIENCE
 from labdock.daemon.relay import Pipes, relay, reset
-from labdock.errors import LabdockError, Unavailable, Unsupported
+from labdock.errors import LabdockError, Unsupported
 from labdock.network import Address, HostNetwork, Published, pacing
 
-#: How long a client's connection is held while its container is starting to listen, in seconds.
-PATIENCE = 10.0
 #: A port that was reached before, or was published this long ago, is past its start: then only a moment.
 START = 30.0
 SHORT_PATIENCE = 1.0
-#: First and longest pause between two attempts to reach a container that refuses, in seconds.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
 #: Connections relayed at a time; more wait in the kernel's backlog.
 MOST_RELAYED = 4096
 _ACCEPTED_AT_ONE_GO = 64
@@ -43,12 +37,14 @@ _ACCEPTED_AT_ONE_GO = 64
 _LONGEST_FILE = 16384
 #: Ports of one "published" answer, so that it fits a message.
 _PAGE = 128
-_REFUSED = frozenset(
-    (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EADDRNOTAVAIL, errno.EAGAIN)
-)
 
-#: Gives a connected, non-blocking socket to a target inside; the last argument is the patience in seconds.
-Connect = Callable[[Address, float], Awaitable[socket.socket]]
+
+class Connect(Protocol):
+    """Gives a connected, non-blocking socket to a target inside, with a patience in seconds; reach.Inside."""
+
+    def __call__(self, target: Address, patience: float) -> Awaitable[socket.socket]: ...
+    def close(self) -> None: ...
+
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +126,7 @@ class Publisher:
         """Close every port and connection."""
         await self._drop(list(self._ports))
         self._pipes.close()
+        self._connect.close()
 
     def handlers(self) -> dict[str, Handler]:
         """The methods of the channel to the engine, for :class:`ChannelOutside`."""
@@ -273,79 +270,6 @@ def pack(held: Published) -> list[Any]:
 def unpack(travelled: Sequence[Any]) -> Published:
     owner, host, target = travelled
     return Published(owner, Address(*host), Address(*target))
-
-
-def connect_through(channel: Channel) -> Connect:
-    """The Publisher's way in: asks the inner side of *channel* (its :class:`Dialer`) for a connected descriptor."""
-
-    async def connect(target: Address, patience: float) -> socket.socket:
-        params = {"ip": target.ip, "port": target.port, "proto": target.proto, "patience": patience}
-        _, fds = await channel.call("connect", params, seconds=patience + 5)
-        return socket.socket(fileno=fds.take())
-
-    return connect
-
-
-class Dialer:
-    """The inside's side, in inner: connects from the network namespace that it lives in."""
-
-    def handlers(self) -> dict[str, Handler]:
-        """The methods of the channel to outer, for :func:`connect_through`."""
-        return {"connect": self._serve_connect}
-
-    async def _serve_connect(self, params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:
-        if params.get("proto") == "udp":
-            return None, (connect_datagrams(str(params["ip"]), int(params["port"])).detach(),)
-        patience = min(max(float(params["patience"]), 0.0), PATIENCE)
-        connected = await self.connect(str(params["ip"]), int(params["port"]), patience)
-        return None, (connected.detach(),)
-
-    async def connect(self, ip: str, port: int, patience: float) -> socket.socket:
-        """A TCP connection to *ip*:*port*, tried again while it is refused, at most *patience* seconds.
-
-        The socket is non-blocking and the caller's. Raises Unavailable.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await _connect_once(ip, port, max(deadline - loop.time(), 0.05))
-            except OSError as error:
-                if error.errno not in _REFUSED or loop.time() + pause >= deadline:
-                    reason = os.strerror(error.errno) if error.errno else str(error)
-                    raise Unavailable(f"{ip}:{port} does not accept connections: {reason}") from error
-            # A refusal has no event to wait for: nothing wakes a client when somebody begins to listen.
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-def connect_datagrams(ip: str, port: int) -> socket.socket:
-    """A non-blocking UDP socket that is connected to *ip*:*port*, the caller's. Raises OSError."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        sock.connect((ip, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _connect_once(ip: str, port: int, seconds: float) -> socket.socket:
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.get_running_loop().sock_connect(sock, (ip, port))
-        except TimeoutError as error:
-            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from error
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 class ChannelOutside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 
 from labdock.errors import Conflict
@@ -22,7 +23,7 @@ class Session:
     stdout: bool = True
     stderr: bool = True
     keeps_stdin: bool = False
-    past: list[tuple[Stream, bytes]] = field(default_factory=list)
+    past: deque[tuple[Stream, bytes]] = field(default_factory=deque)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _attachment: Attachment | None = None
     _ended: asyncio.Event | None = None
@@ -54,7 +55,7 @@ class Session:
     async def read(self) -> tuple[Stream, bytes] | None:
         """The next (stream, bytes); None at the end."""
         if self.past:
-            return self.past.pop(0)
+            return self.past.popleft()
         await self._ready.wait()
         if self._attachment is None:
             return None

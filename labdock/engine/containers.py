@@ -22,6 +22,7 @@ from labdock.engine.enforcement import Enforcer
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.listing import Listing
+from labdock.engine.logging_options import find_details
 from labdock.engine.names import check_name, pick_name
 from labdock.engine.output import LogSource
 from labdock.engine.processes import list_processes
@@ -404,6 +405,7 @@ class Containers:
             path=self._rooms.folder / record.id / "log",
             ended=live.ended if record.state.status in ALIVE else None,
             fresh_until=record.state.started + FRESH,
+            details=find_details(record),
         )
 
     # -- streams ----------------------------------------------------------------------------------
@@ -420,8 +422,8 @@ class Containers:
         live = self._supervisor.live(record.id)
         if logs:
             source = self.log_source(record.id)
-            async for piece in source.read(stdout, stderr, None, None, None, False, False):
-                session.past.append(piece)
+            async for batch in source.read(stdout, stderr, None, None, None, False, False):
+                session.past.extend(batch)
         if not stream:
             session.end()
         elif live.monitored is not None:

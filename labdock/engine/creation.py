@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from labdock.engine import logging_options
 from labdock.engine.devices import check_devices
 from labdock.engine.health import check_healthcheck, merge_healthcheck
 from labdock.engine.limits import check_limits
@@ -25,7 +26,6 @@ from labdock.schema.oci import ImageConfig
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z")
 _MEMBERS = frozenset({"HostConfig", "NetworkingConfig"})
-_LOG_DRIVERS = frozenset({"", "json-file", "none", "local"})
 #: crun goes by these names too: clients name the runtime that they know.
 _RUNTIMES = ("crun", "runc", "io.containerd.runc.v2")
 _RESTARTS = frozenset({"", "no", "always", "unless-stopped", "on-failure"})
@@ -171,9 +171,7 @@ def _check_host_port(text: str, port: str) -> None:
 
 def check_host(host: HostConfig) -> None:
     """Refuse what can't work, before anything is made. Raises InvalidRequest."""
-    log = host.log_config
-    if log and (log.type or "") not in _LOG_DRIVERS:
-        raise InvalidRequest(f"logger: no log driver named '{log.type}' is registered", hint="use json-file or none")
+    logging_options.check(host.log_config)
     check_policy(host)
     check_limits(host, os.sched_getaffinity(0))
     check_modes(host)

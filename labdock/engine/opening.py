@@ -26,6 +26,7 @@ from labdock.engine.networks import NetworkService
 from labdock.engine.recovery import recover
 from labdock.engine.registries import Registries
 from labdock.engine.roots import Roots
+from labdock.engine.rotation import Rotation
 from labdock.engine.serving import RegistryService
 from labdock.engine.stage import Machine, Stage
 from labdock.engine.stats import Stats
@@ -136,6 +137,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     )
     containers = Containers(rooms)
     service.watch()
+    supervisor.watchers.append(Rotation(rooms.folder, supervisor.reopen_log, supervisor.spawn))
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
     runner = StepRunner(paths, machine, snapshotter, networks, driver)

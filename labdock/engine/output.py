@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
 from labdock.engine.views import show_time
 from labdock.runtime import Stream
-from labdock.runtime.logs import read_log
+from labdock.runtime.logs import read_batches, read_plain
+
+#: How long a time before a line is, with its space.
+_TIME = len("2006-01-02T15:04:05.999999999Z ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +24,15 @@ class LogSource:
     # quirk: clients start a container and read its log at once, without following (docker-py's tests do it ten times).
     A start is answered when the program runs, so until ``fresh_until`` (ns since the epoch) such a reader waits for
     the container's end: what a short program says is then there.
+
+    ``details`` is what ``--details`` puts before each line.
     """
 
     tty: bool
     path: Path
     ended: asyncio.Event | None
     fresh_until: int = 0
+    details: str = ""
 
     async def read(
         self,
@@ -37,15 +43,39 @@ class LogSource:
         tail: int | None,
         follow: bool,
         timestamps: bool,
-    ) -> AsyncIterator[tuple[Stream, bytes]]:
-        """Line by line. Following ends with the container."""
-        wanted = {"stdout": stdout, "stderr": stderr}
+        details: bool = False,
+    ) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
+        """Lines, in batches. Following ends with the container."""
         ended = self.ended if follow else None
         left = self.fresh_until - time.time_ns()
         if self.ended is not None and not follow and left > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.ended.wait(), left / 1e9)
-        async for line in read_log(self.path, since=since_ns, until=until_ns, tail=tail, ended=ended):
-            if wanted.get(line.stream, False):
-                data = show_time(line.time).encode() + b" " + line.data if timestamps else line.data
-                yield line.stream, data
+        wanted = frozenset(name for name, given in (("stdout", stdout), ("stderr", stderr)) if given)
+        prefix = f"{self.details} ".encode() if details else b""
+        plain: AsyncGenerator[list[tuple[Stream, bytes]], None]
+        if since_ns is None and until_ns is None and not timestamps:
+            plain = read_plain(self.path, tail=tail, ended=ended)
+        else:
+            plain = self._read_timed(since_ns, until_ns, tail, ended, timestamps)
+        async with contextlib.aclosing(plain):
+            async for batch in plain:
+                if prefix and not timestamps:
+                    batch = [(stream, prefix + data) for stream, data in batch]
+                elif prefix:
+                    batch = [(stream, data[:_TIME] + prefix + data[_TIME:]) for stream, data in batch]
+                if len(wanted) < 2:
+                    batch = [piece for piece in batch if piece[0] in wanted]
+                if batch:
+                    yield batch
+
+    async def _read_timed(
+        self, since: int | None, until: int | None, tail: int | None, ended: asyncio.Event | None, timestamps: bool
+    ) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
+        found = read_batches(self.path, since=since, until=until, tail=tail, ended=ended)
+        async with contextlib.aclosing(found):
+            async for batch in found:
+                if timestamps:
+                    yield [(stream, show_time(at).encode() + b" " + data) for stream, at, data in batch]
+                else:
+                    yield [(stream, data) for stream, _, data in batch]

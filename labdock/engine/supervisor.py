@@ -184,6 +184,12 @@ class Supervisor:
         for watcher in self.watchers:
             watcher.begin(record)
 
+    def reopen_log(self, container: str) -> None:
+        """See Monitored.reopen_log; nothing happens when it does not run."""
+        monitored = self.live(container).monitored
+        if monitored is not None:
+            monitored.reopen_log()
+
     # -- ending -----------------------------------------------------------------------------------
 
     async def _watch(self, container: str, monitored: Monitored) -> None:

@@ -90,6 +90,9 @@ class Monitored(Protocol):
 
     async def resize(self, rows: int, columns: int) -> None: ...
 
+    def reopen_log(self) -> None:
+        """Have its log opened again at its path: what is written from then on goes there. Conflict after the end."""
+
     async def wait(self) -> Exit:
         """Its end, known only after its log is complete. May be awaited any number of times."""
 

@@ -18,7 +18,7 @@ from labdock.api.query import Query
 from labdock.api.streams import session
 from labdock.api.streams.answer import StreamAnswer
 from labdock.api.streams.detach import DetachMatcher, parse_keys
-from labdock.api.streams.frames import MULTIPLEXED, RAW, frame
+from labdock.api.streams.frames import MULTIPLEXED, RAW, join_frames
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NotFound
 from labdock.schema.container import ExecConfig
 
@@ -128,7 +128,7 @@ async def logs(call: Call) -> web.StreamResponse:
     now = time.time_ns()
     since, until = query.time("since", now), query.time("until", now)
     source = call.engine.containers.log_source(call["id"])
-    lines = source.read(
+    batches = source.read(
         stdout=stdout,
         stderr=stderr,
         since_ns=since,
@@ -136,13 +136,14 @@ async def logs(call: Call) -> web.StreamResponse:
         tail=read_tail(query),
         follow=query.boolean("follow"),
         timestamps=query.boolean("timestamps"),
+        details=query.boolean("details"),
     )
     framed = not source.tty
     content_type = MULTIPLEXED if framed and call.version >= (1, 42) else RAW
     answer = StreamAnswer(call.request, content_type)
-    async with answer.attended():
-        async for stream, line in lines:
-            if answer.gather(frame(stream, line) if framed else line):
+    async with answer.attended(), contextlib.aclosing(batches):
+        async for batch in batches:
+            if answer.gather(join_frames(batch) if framed else b"".join([data for _, data in batch])):
                 await answer.drain()
     return await answer.finish()
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from labdock.errors import InvalidRequest
 
@@ -25,6 +25,11 @@ LARGEST = 16 << 20
 def frame(stream: str, data: bytes) -> bytes:
     """One frame. *data* below 4 GiB."""
     return _pack(_NUMBERS[stream], len(data)) + data
+
+
+def join_frames(pieces: Iterable[tuple[str, bytes]]) -> bytes:
+    """One frame for each piece, in one go."""
+    return b"".join([part for stream, data in pieces for part in (_pack(_NUMBERS[stream], len(data)), data)])
 
 
 class FrameReader:

@@ -17,8 +17,9 @@ from labdock.runtime import Stream
 PIECE = 16 * 1024
 
 _TIME = 35
-_TEXT = _TIME + len(" stdout F ")
-_STREAMS: dict[bytes, Stream] = {b"stdout": "stdout", b"stderr": "stderr"}
+#: How many bytes come before a line's text.
+TEXT = _TIME + len(" stdout F ")
+STREAMS: dict[bytes, Stream] = {b"stdout": "stdout", b"stderr": "stderr"}
 
 
 class LogLine(NamedTuple):
@@ -48,8 +49,8 @@ class RecordParser:
 
     def parse(self, line: bytes) -> Record | None:
         """*line* without its newline; None for one that is none of ours (a torn write)."""
-        stream = _STREAMS.get(line[36:42])
-        if stream is None or len(line) < _TEXT:
+        stream = STREAMS.get(line[36:42])
+        if stream is None or len(line) < TEXT:
             return None
         prefix, zone = line[:19], line[29:35]
         if prefix != self._prefix or zone != self._zone:
@@ -62,7 +63,7 @@ class RecordParser:
             when = self._seconds + int(line[20:29])
         except ValueError:
             return None
-        return Record(stream, when, line[43:44] == b"P", line[_TEXT:])
+        return Record(stream, when, line[43:44] == b"P", line[TEXT:])
 
 
 def _seconds(prefix: bytes, zone: bytes) -> int:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import operator
+import re
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol, TypeVar
 
-from labdock.runtime.logs.format import LineJoiner, LogLine, Record, RecordParser
+from labdock.runtime import Stream
+from labdock.runtime.logs.chain import Chain
+from labdock.runtime.logs.format import PIECE, STREAMS, TEXT, LineJoiner, LogLine, Record, RecordParser
 from labdock.runtime.logs.watch import FolderWatch
 
 #: Read and parsed at once, between two turns of the event loop: about 2 ms.
 _CHUNK = 64 * 1024
+_WHOLE = re.compile(rb"[^\n]{35} (stdout|stderr) ([FP]) ([^\n]*\n)").findall
+_TEXT_OF = operator.itemgetter(2)
 #: How much further a tail looks back for the beginning of its first lines.
 _MARGIN = 256 * 1024
+
+Plain = tuple[Stream, bytes]
+T = TypeVar("T")
 
 
 async def read_log(
@@ -43,51 +51,77 @@ async def read_batches(
     tail: int | None = None,
     ended: asyncio.Event | None = None,
 ) -> AsyncGenerator[list[LogLine], None]:
-    """The lines of the log at *path*, oldest first, in non-empty lists.
+    """The lines of the log at *path*, with the files it was rotated to, oldest first, in non-empty lists.
 
     *since* and *until* are times in ns since the epoch, both inclusive; *tail* is how many of the last lines
-    (None: all). With *ended* the log is followed: new lines come as they are written, until the event is
-    set (the container's monitor has ended) and the file was read to its end, or *until* has passed. A log that
-    is not there yet is empty. The file may be appended to meanwhile, not truncated.
+    (None: all). With *ended* the log is followed: new lines come as they are written, also after a rotation, until
+    the event is set (the container's monitor has ended) and the last file was read to its end, or *until* has passed.
+    A log that is not there yet is empty. The files may be appended to and renamed meanwhile, not truncated.
     """
-    reader = _Reader(since, until)
-    watch = _Follower(path, ended, until) if ended is not None else None
-    file: BinaryIO | None = None
+    follower = _Follower(path, ended, until) if ended is not None else None
+    batches = _read(_Reader(since, until), path, tail, follower)
+    async with contextlib.aclosing(batches):
+        async for batch in batches:
+            yield batch
+
+
+async def read_plain(
+    path: Path, *, tail: int | None = None, ended: asyncio.Event | None = None
+) -> AsyncGenerator[list[Plain], None]:
+    """As :func:`read_batches`, without the lines' times: several times as fast."""
+    follower = _Follower(path, ended, None) if ended is not None else None
+    batches = _read(_PlainReader(), path, tail, follower)
+    async with contextlib.aclosing(batches):
+        async for batch in batches:
+            yield batch
+
+
+async def _read(
+    reader: _Lines[T], path: Path, tail: int | None, watch: _Follower | None
+) -> AsyncGenerator[list[T], None]:
+    chain: Chain | None = None
     try:
-        last = ended is None
+        last = watch is None
         while True:
-            if ended is not None:
-                # Before reading: what was written before the end is read after this.
-                last = ended.is_set() or (watch is not None and watch.late)
             if watch is not None:
+                # Before reading: what was written before the end is read after this.
+                last = watch.over
                 watch.rearm()
-            if file is None:
-                file = _open(path)
-                if file is not None and tail is not None:
-                    for batch in reader.tail(file, tail):
+            if chain is None:
+                chain = Chain.open(path)
+                if chain is not None and tail is not None:
+                    for batch in reader.tail(chain, tail):
                         yield batch
-            if file is not None:
-                while lines := reader.read(file):
-                    yield lines
+            while chain is not None:
+                while batch := reader.read(chain):
+                    yield batch
                     await asyncio.sleep(0)
+                if watch is None or not chain.grow():
+                    break
             if last or reader.done:
                 break
             assert watch is not None
             await watch.changed()
-        if lines := reader.finish():
-            yield lines
+        if batch := reader.finish():
+            yield batch
     finally:
         if watch is not None:
             watch.close()
-        if file is not None:
-            file.close()
+        if chain is not None:
+            chain.close()
 
 
-def _open(path: Path) -> BinaryIO | None:
-    try:
-        return open(path, "rb", buffering=0)
-    except FileNotFoundError:
-        return None
+class _Lines(Protocol[T]):
+    """What turns a log's bytes to lines."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def read(self, chain: Chain) -> list[T]: ...
+
+    def tail(self, chain: Chain, count: int) -> list[list[T]]: ...
+
+    def finish(self) -> list[T]: ...
 
 
 class _Reader:
@@ -101,16 +135,23 @@ class _Reader:
         self._rest = b""
         self.done = False
 
-    def read(self, file: BinaryIO) -> list[LogLine]:
+    def read(self, chain: Chain) -> list[LogLine]:
         """The next lines; empty only when the file has no more now."""
         while not self.done:
-            data = file.read(_CHUNK)
+            data = chain.read(_CHUNK)
             if not data:
                 return []
-            lines = self._select(self._joiner.feed(self._records(data)))
-            if lines:
+            if lines := self.take(data):
                 return lines
         return []
+
+    def take(self, data: bytes) -> list[LogLine]:
+        """The lines that *data* completes."""
+        return self._select(self._joiner.feed(self._records(data)))
+
+    def give(self) -> tuple[bytes, dict[Stream, bytes]]:
+        """What of the file's last line was read, and the lines that have begun, for who goes on with them."""
+        return self._rest, {line.stream: line.data for line in self._joiner.finish()}
 
     def _records(self, data: bytes) -> list[Record]:
         *whole, self._rest = (self._rest + data).split(b"\n")
@@ -131,9 +172,9 @@ class _Reader:
     def finish(self) -> list[LogLine]:
         return self._select(self._joiner.finish())
 
-    def tail(self, file: BinaryIO, count: int) -> list[list[LogLine]]:
+    def tail(self, chain: Chain, count: int) -> list[list[LogLine]]:
         """The last *count* lines that are there now; the file is then read on from here."""
-        end = file.seek(0, os.SEEK_END)
+        end = chain.end()
         if count <= 0:
             return []
         position, block, ends = end, b"", 0
@@ -143,13 +184,12 @@ class _Reader:
         while position > 0 and (ends <= count or margin > 0):
             step = min(_CHUNK, position)
             position -= step
-            file.seek(position)
-            block = file.read(step)
+            block = _read_at(chain, position, step)
             if ends > count:
                 margin -= step
             ends += block.count(b"\n") - block.count(b" P ")
             blocks.append(block)
-        file.seek(end)
+        chain.seek(end)
         data = b"".join(reversed(blocks))
         if position > 0:
             data = data[data.index(b"\n") + 1 :]
@@ -161,11 +201,79 @@ class _Reader:
         return [lines] if (lines := self._select(joined[-count:])) else []
 
 
+class _PlainReader:
+    """Without times: one pattern takes a whole chunk apart."""
+
+    def __init__(self) -> None:
+        self._parser = RecordParser()
+        self._rest = b""
+        self._parts: dict[Stream, bytes] = {}
+        self.done = False
+
+    def read(self, chain: Chain) -> list[Plain]:
+        while data := chain.read(_CHUNK):
+            if lines := self._join(self._split(data)):
+                return lines
+        return []
+
+    def _split(self, data: bytes) -> list[tuple[bytes, bytes, bytes]]:
+        """The whole lines of *data*: stream, ``F`` or ``P``, and the text with its newline."""
+        data = self._rest + data
+        end = data.rfind(b"\n") + 1
+        self._rest = data[end:]
+        found: list[tuple[bytes, bytes, bytes]] = _WHOLE(data, 0, end)
+        if sum(map(len, map(_TEXT_OF, found))) + len(found) * TEXT == end:
+            return found
+        # A torn line is among them: they are looked at one by one.
+        found = []
+        for line in data[:end].split(b"\n")[:-1]:
+            if self._parser.parse(line) is not None:
+                found.append((line[36:42], line[43:44], line[TEXT:] + b"\n"))
+        return found
+
+    def _join(self, found: list[tuple[bytes, bytes, bytes]]) -> list[Plain]:
+        lines: list[Plain] = []
+        parts = self._parts
+        for name, flag, text in found:
+            stream = STREAMS[name]
+            if flag == b"F":
+                lines.append((stream, parts.pop(stream) + text if stream in parts else text))
+                continue
+            part = parts.pop(stream, b"") + text[:-1]
+            if len(part) >= PIECE:
+                lines.append((stream, part))
+            else:
+                parts[stream] = part
+        return lines
+
+    def tail(self, chain: Chain, count: int) -> list[list[Plain]]:
+        slow = _Reader(None, None)
+        found = [[(line.stream, line.data) for line in lines] for lines in slow.tail(chain, count)]
+        self._rest, self._parts = slow.give()
+        return found
+
+    def finish(self) -> list[Plain]:
+        left = [(stream, text) for stream, text in self._parts.items()]
+        self._parts = {}
+        return left
+
+
+def _read_at(chain: Chain, position: int, size: int) -> bytes:
+    """*size* bytes, across files."""
+    chain.seek(position)
+    parts = []
+    while size and (part := chain.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
 class _Follower:
     """Wakes a reader: at a change of the log's folder, at the container's end, at the last time asked for."""
 
     def __init__(self, path: Path, ended: asyncio.Event, until: int | None) -> None:
         self._event = asyncio.Event()
+        self._ended = ended
         self._until = until
         self._watch = FolderWatch.shared()
         self._number = self._watch.add(path.parent, self._event)
@@ -177,8 +285,9 @@ class _Follower:
             self._timer = asyncio.get_running_loop().call_later(delay, self._event.set)
 
     @property
-    def late(self) -> bool:
-        return self._until is not None and time.time_ns() > self._until
+    def over(self) -> bool:
+        """Whether nothing more comes than what is written by now."""
+        return self._ended.is_set() or (self._until is not None and time.time_ns() > self._until)
 
     def rearm(self) -> None:
         self._event.clear()

@@ -69,12 +69,21 @@ class MonitoredContainer:
 
     async def resize(self, rows: int, columns: int) -> None:
         """Set the terminal's size. Nothing happens without a terminal, or after the end."""
+        with contextlib.suppress(OSError):
+            self._tell(b"1 %d %d\n" % (rows, columns))
+
+    def reopen_log(self) -> None:
         try:
-            fd = os.open(self.layout.control, os.O_WRONLY | os.O_NONBLOCK)
-        except (FileNotFoundError, OSError):
-            return
+            # quirk: conmon makes PATH.tmp and renames it to PATH, so what was there must be renamed before.
+            self._tell(b"2 0 0\n")
+        except OSError as error:
+            raise Conflict(f"container {self.id} is not running") from error
+
+    def _tell(self, order: bytes) -> None:
+        """Write to conmon's control fifo."""
+        fd = os.open(self.layout.control, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            os.write(fd, b"1 %d %d\n" % (rows, columns))
+            os.write(fd, order)
         finally:
             os.close(fd)
 

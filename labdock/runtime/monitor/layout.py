@@ -37,7 +37,7 @@ class Layout:
 
     @property
     def control(self) -> Path:
-        """A fifo: "1 ROWS COLUMNS" resizes the terminal."""
+        """A fifo: "1 ROWS COLUMNS" resizes the terminal, "2 0 0" opens the log again."""
         return self.folder / "ctl"
 
     @property

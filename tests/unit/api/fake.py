@@ -132,12 +132,13 @@ class FakeLogSource:
         tail: int | None,
         follow: bool,
         timestamps: bool,
-    ) -> AsyncIterator[tuple[str, bytes]]:
-        self.asked = {"since": since_ns, "until": until_ns, "tail": tail, "timestamps": timestamps}
+        details: bool,
+    ) -> AsyncGenerator[Sequence[tuple[str, bytes]], None]:
+        self.asked = {"since": since_ns, "until": until_ns, "tail": tail, "timestamps": timestamps, "details": details}
         try:
             wanted = [(s, d) for s, d in self.program.past if (stdout if s == "stdout" else stderr)]
-            for stream, line in wanted if tail is None else wanted[len(wanted) - tail :]:
-                yield stream, line
+            for piece in wanted if tail is None else wanted[len(wanted) - tail :]:
+                yield [piece]
             if follow:
                 await self.program.ended.wait()
         finally:

@@ -12,7 +12,6 @@ import pytest
 
 from labdock.daemon import listening
 from labdock.daemon.datagrams import Datagrams
-from labdock.daemon.publish import connect_datagrams
 from labdock.errors import Unavailable
 from labdock.network import Address
 
@@ -67,7 +66,9 @@ def with_port(
         listeners = listening.listen(Address(host, 0, "udp"))
 
         async def reach() -> socket.socket:
-            return connect_datagrams(*target)
+            found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            found.connect(target)
+            return found
 
         datagrams = Datagrams(listeners, reach, idle=idle, most=most)
         try:

@@ -15,7 +15,8 @@ import pytest
 
 from labdock.daemon import egress, sandbox
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
-from labdock.daemon.publish import Dialer, Publisher, connect_through
+from labdock.daemon.publish import Publisher
+from labdock.daemon.reach import Dialer, Inside
 from labdock.errors import HostUnfit, SystemFailure
 from labdock.network import Address
 from labdock.network.networks import Networks
@@ -153,7 +154,7 @@ def test_a_container_gets_out_and_the_hosts_loopback_is_closed(tmp_path: Path) -
 
 def test_publishing_reaches_a_container_through_the_sandbox(tmp_path: Path) -> None:
     async def body(pid: int, channel: Channel) -> None:
-        publisher = Publisher(connect_through(channel))
+        publisher = Publisher(Inside(channel))
         ip, _ = await channel.call("address")
         held = await publisher.publish("c", Address("127.0.0.1", 0), Address(ip, 80))
         for _ in range(20):

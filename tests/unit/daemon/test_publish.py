@@ -17,7 +17,8 @@ import pytest
 
 from labdock.daemon import listening, publish
 from labdock.daemon.channel import Channel
-from labdock.daemon.publish import ChannelOutside, Dialer, Publisher, connect_through
+from labdock.daemon.publish import ChannelOutside, Publisher
+from labdock.daemon.reach import Dialer, Inside
 from labdock.daemon.relay import reset
 from labdock.errors import Conflict, Forbidden, InvalidRequest, Unsupported
 from labdock.network import Address, Published
@@ -33,7 +34,7 @@ async def sides(limit: int = publish.MOST_RELAYED) -> AsyncIterator[tuple[Publis
     to_inner, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     to_engine, engine = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     down, up = Channel(to_inner), Channel(inner, Dialer().handlers())
-    publisher = Publisher(connect_through(down), limit=limit)
+    publisher = Publisher(Inside(down), limit=limit)
     served, asking = Channel(to_engine, publisher.handlers()), Channel(engine)
     try:
         yield publisher, ChannelOutside(asking)

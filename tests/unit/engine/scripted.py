@@ -61,6 +61,9 @@ class ScriptedContainer:
     async def resize(self, rows: int, columns: int) -> None:
         return
 
+    def reopen_log(self) -> None:
+        return
+
     async def wait(self) -> Exit:
         return await asyncio.shield(self._exit)
 

@@ -13,7 +13,7 @@ LINE = "2026-01-01T00:00:00.000000000+00:00 stdout F said late\n"
 
 async def _read(source: LogSource, follow: bool = False) -> list[bytes]:
     lines = source.read(True, True, None, None, None, follow, False)
-    return [data async for _, data in lines]
+    return [data async for batch in lines for _, data in batch]
 
 
 def test_a_reader_right_after_the_start_gets_what_a_short_program_says(tmp_path: Path) -> None:
