@@ -65,6 +65,7 @@ _SERVED = (
     Row("POST", "/containers/{id}/update", containers.update),
     Row("POST", "/containers/{id}/resize", containers.resize),
     Row("POST", "/containers/{id}/wait", streams.wait),
+    Row("GET", "/containers/{id}/attach/ws", streams.attach_socket, hijacks=True),
     Row("POST", "/containers/{id}/attach", streams.attach, hijacks=True),
     Row("POST", "/containers/{id}/exec", streams.exec_create),
     Row("DELETE", "/containers/{id}", containers.remove),
@@ -119,10 +120,7 @@ _EXTRAS = (
     Row("PUT", "/labdock/volumes/{name}/tar", volumes.take),
 )
 
-_UNSERVED = (
-    "POST /build/cancel",
-    "GET /containers/{id}/attach/ws",
-)
+_UNSERVED = ("POST /build/cancel",)
 
 #: Managed plugins: there are none, and none can be installed.
 _PLUGINS = (

@@ -231,9 +231,11 @@ def _warn_of_owner(mount: MountPoint, user: str) -> str:
     if mount.source in DOCKER_SOCKETS:
         return ""
     if found.st_uid == _NOBODY:
+        if found.st_mode & (0o004 if mount.read_only else 0o002):
+            return ""
         return (
             f"{mount.source} belongs to a user of the host who has no id in the sandbox: in the container its owner "
-            f"is nobody ({_NOBODY}), and it is open as far as it is to everybody."
+            f"is nobody ({_NOBODY}), and nobody there may do more than any user of this machine."
         )
     if mount.read_only or mount.chown or user in ("", "0", "root") or found.st_uid != 0 or found.st_mode & 0o002:
         return ""

@@ -29,11 +29,22 @@ def write_big_archive(busybox: Path, target: Path) -> None:
     """An image of 1 GiB in 50,000 files, as ``docker save`` writes one."""
     layer = target.with_suffix(".layer")
     with tarfile.open(layer, "w") as tar:
-        for name in ("bin", "data", *(f"data/{number:03d}" for number in range(100))):
+        # The folders that a runtime mounts on are there, as in the small image.
+        for name in (
+            "bin",
+            "dev",
+            "etc",
+            "proc",
+            "sys",
+            "tmp",
+            "data",
+            *(f"data/{number:03d}" for number in range(100)),
+        ):
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
         _add(tar, "bin/busybox", busybox.read_bytes(), 0o755)
+        _add(tar, "etc/passwd", b"root:x:0:0:root:/:/bin/sh\n", 0o644)
         link = tarfile.TarInfo("bin/true")
         link.type, link.linkname = tarfile.SYMTYPE, "busybox"
         tar.addfile(link)

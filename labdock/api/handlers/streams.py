@@ -16,6 +16,7 @@ from labdock.api.facade import Condition
 from labdock.api.handlers.containers import read_size
 from labdock.api.query import Query
 from labdock.api.streams import session
+from labdock.api.streams import socket as sockets
 from labdock.api.streams.answer import StreamAnswer
 from labdock.api.streams.detach import DetachMatcher, parse_keys
 from labdock.api.streams.frames import MULTIPLEXED, RAW, join_frames
@@ -52,6 +53,34 @@ async def attach(call: Call) -> web.StreamResponse:
     return await session.carry(
         call.request, wire, found.streams, framed=not found.tty, stdin=stdin, version=call.version, detach=detach
     )
+
+
+async def attach_socket(call: Call) -> web.StreamResponse:
+    """As attach, over a WebSocket. What can't be attached to is answered before the handshake."""
+    query = call.query
+    keys = parse_keys(query.text("detachKeys"))
+    stdin, stdout, stderr = (query.boolean(name) for name in ("stdin", "stdout", "stderr"))
+    found_socket = sockets.make_socket()
+    if not found_socket.can_prepare(call.request).ok:
+        raise InvalidRequest("not a websocket handshake", hint="this endpoint speaks WebSocket; attach is without it")
+    found = await call.engine.containers.attach(
+        call["id"],
+        stdin,
+        stdout,
+        stderr,
+        query.boolean("logs"),
+        query.boolean("stream"),
+        query.text("detachKeys"),
+    )
+    try:
+        await found_socket.prepare(call.request)
+    except BaseException:
+        await found.streams.close()
+        raise
+    detach = DetachMatcher(keys) if found.tty and stdin else None
+    binary = call.version >= sockets.BINARY_SINCE
+    await sockets.carry(found_socket, found.streams, binary=binary, stdin=stdin, detach=detach)
+    return found_socket
 
 
 async def exec_create(call: Call) -> web.StreamResponse:

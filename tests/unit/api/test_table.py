@@ -193,7 +193,7 @@ LINES: list[tuple[str, str, Any, int, Check]] = [
     ("POST", "/volumes/prune", None, 200, any_),
     # what is not served says so
     ("GET", "/v1.51/containers/nope/stats", None, 404, message("^No such container: nope$")),
-    ("GET", "/containers/web/attach/ws", None, 501, message("attach/ws")),
+    ("GET", "/containers/web/attach/ws", None, 400, message("^not a websocket handshake$")),
     ("POST", "/swarm/leave?force=True", None, 503, message("not a swarm manager")),
     ("GET", "/services", None, 503, message("not a swarm manager")),
     ("GET", "/tasks/x/logs", None, 503, message("not a swarm manager")),
