@@ -106,7 +106,9 @@ def _measure_networks(engines: list[Engine], options: argparse.Namespace, notes:
                 networks.measure_connections(towns, rounds=few),
                 ("podman",),
             ),
-            report.Row("look-up of a name", 1.0, networks.measure_names(towns, rounds=few), ("podman",)),
+            report.Row(
+                f"{networks.LOOK_UPS} look-ups of a name", 1.0, networks.measure_names(towns, rounds=few), ("podman",)
+            ),
         ]
         for name, town in towns.items():
             rate, lost = networks.flood(town)

@@ -184,13 +184,13 @@ for number in range(count):
 
 
 def measure_names(towns: dict[str, Town], *, rounds: int) -> dict[str, Series]:
-    """One look-up of a container's name from another: the medians of *rounds* times LOOK_UPS."""
+    """LOOK_UPS look-ups of a container's name from another, by the median of each round's."""
     times: dict[str, list[float]] = {name: [] for name in towns}
     servers = {name: town.nameserver() for name, town in towns.items()}
     for _ in range(rounds):
         for name, town in towns.items():
             said = town.inside(_LOOK_UP, servers[name], "bench-http", str(LOOK_UPS))
-            times[name].append(statistics.median(map(float, said.split())))
+            times[name].append(statistics.median(map(float, said.split())) * LOOK_UPS)
     return {name: Series(tuple(all_)) for name, all_ in times.items()}
 
 
