@@ -1,7 +1,7 @@
 # labdock: everything a contributor does. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo setup-bench demo test browser lab bench check notebooks picture clean
+.PHONY: help setup setup-demo setup-bench demo test browser lab bench soak check notebooks picture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ browser: setup ## what results look like and do in a real browser (needs chromiu
 
 lab: setup-demo ## JupyterLab on the notebooks
 	@.venv/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+soak: setup ## thousands of lives, execs and followers on one engine; says what it holds before and after
+	@scripts/user.sh env LABDOCK_TEST_SOAK=1 .venv/bin/python -m pytest -q -p no:cacheprovider tests/system/test_soak.py
 
 bench: setup-bench ## labdock beside rootless podman and docker; figures in build/bench.json
 	@scripts/bench.sh $(ARGS)

@@ -42,6 +42,9 @@ missing_packages() {
         have git || gaps+=(git)
     fi
     if [ "$wanted" = bench ]; then
+        # podman's networks with names.
+        [ -x /usr/lib/podman/netavark ] || gaps+=(netavark)
+        [ -x /usr/lib/podman/aardvark-dns ] || gaps+=(aardvark-dns)
         have dockerd || gaps+=(docker.io)
         have rootlesskit || gaps+=(rootlesskit)
     fi

@@ -108,8 +108,12 @@ class Volumes:
         self._caller = caller
 
     def list(self, filters: Filters | None = None) -> list[Volume]:
+        return self.look(filters)[0]
+
+    def look(self, filters: Filters | None = None) -> tuple[builtins.list[Volume], tuple[str, ...]]:
+        """The volumes, and warnings about volume plugins that did not answer."""
         found = self._caller.fetch("/volumes", {"filters": filters})
-        return [result(Volume, wire) for wire in found.get("Volumes") or ()]
+        return [result(Volume, wire) for wire in found.get("Volumes") or ()], tuple(found.get("Warnings") or ())
 
     def inspect(self, name: str) -> Volume:
         """Raises NoSuchVolume."""

@@ -30,7 +30,10 @@ inspect = inspect_by("volume")
 @click.pass_obj
 def listing(face: Face, /, conditions: tuple[str, ...], form: str | None, quiet: bool) -> Result:
     """List volumes."""
-    found = sorted(face.client.volumes.list(filters(conditions)), key=lambda volume: volume.name)
+    volumes, warnings = face.client.volumes.look(filters(conditions))
+    for warning in warnings:
+        face.say(f"WARNING: {warning}")
+    found = sorted(volumes, key=lambda volume: volume.name)
     rows = [
         {
             "Driver": volume.driver,

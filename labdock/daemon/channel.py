@@ -126,6 +126,9 @@ class Channel:
         number = f"{self._prefix}-{self._number}"
         answer: asyncio.Future[tuple[Any, Descriptors]] = self._loop.create_future()
         message = self._send({"id": number, "do": method, "with": params or {}}, fds, owned=False)
+        if self._closed.done():
+            # The peer was found gone by this very message.
+            raise EngineUnreachable(f"the channel to {self._name} is closed")
         self._calls[number] = answer
         try:
             async with asyncio.timeout(seconds):

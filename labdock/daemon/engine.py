@@ -14,7 +14,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from labdock.daemon import handover
 from labdock.daemon.channel import Channel, preserve
@@ -81,13 +81,29 @@ async def _serve(
     return 0
 
 
-def _watch_idleness(seconds: float, engine: Any, traffic: Traffic, channel: Channel) -> IdleWatch:
+class Used(Protocol):
+    """What is asked of an engine to know whether it is used. The engine's own type is not known here."""
+
+    @property
+    def containers(self) -> Living: ...
+    @property
+    def registry(self) -> Serving: ...
+
+
+class Living(Protocol):
+    def are_alive(self) -> bool: ...
+
+
+class Serving(Protocol):
+    @property
+    def serving(self) -> bool: ...
+
+
+def _watch_idleness(seconds: float, engine: Used, traffic: Traffic, channel: Channel) -> IdleWatch:
     return IdleWatch(
         seconds,
         # A registry that is served has users whom this traffic does not show.
-        busy=lambda: (
-            traffic.open > 0 or engine.registry.serving or bool(engine.containers.list(False, None, False, {}))
-        ),
+        busy=lambda: traffic.open > 0 or engine.registry.serving or engine.containers.are_alive(),
         activity=lambda: traffic.total,
         expire=lambda waited: channel.notify("stop", {"reason": f"idle for {waited:g} s"}),
         call_later=asyncio.get_running_loop().call_later,

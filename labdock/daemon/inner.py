@@ -62,6 +62,9 @@ class Start:
 def main(start: Start) -> int:
     """Pid 1's main, as root of the fresh sandbox; returns the exit status."""
     process.set_name("labdock-inner")
+    with contextlib.suppress(OSError):
+        # Containers have the sandbox's. ENOSYS, EPERM: there are no keyrings here.
+        process.leave_keyring()
     os.umask(0o022)
     _close_all_but((0, 1, 2, start.api.fileno(), start.to_outer.fileno(), start.engine_end.fileno()))
     return asyncio.run(_live(start))

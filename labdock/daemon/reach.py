@@ -29,12 +29,12 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
 #: Sockets that one question gets (a message carries 16 descriptors), and how few are too few.
 _BATCH, _LOW = 16, 8
 _BATCH_OF_DATAGRAMS = 2
+#: Questions under way at a time.
+_MOST_ASKING = 8
 _REFUSED = frozenset(
     (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EADDRNOTAVAIL, errno.EAGAIN)
 )
 _KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-
-Key = tuple[int, str]
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,7 @@ class Inside:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._ready: dict[Key, deque[socket.socket]] = {}
-        self._filling: dict[Key, asyncio.Task[None]] = {}
+        self._shelves: dict[tuple[int, str], _Shelf] = {}
 
     async def __call__(self, target: Address, patience: float) -> socket.socket:
         """A socket that is connected to *target*, non-blocking, the caller's.
@@ -61,11 +60,13 @@ class Inside:
                 raise
             return sock
         loop = asyncio.get_running_loop()
+        sock = await self._take(_family(target.ip), "tcp")
+        # From here on: waiting for one's turn in a crowd is not the container's fault.
         deadline = loop.time() + min(max(patience, 0.0), PATIENCE)
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await self._connect(target, max(deadline - loop.time(), 0.05))
+                return await _connect(sock, target, max(deadline - loop.time(), 0.05))
             except OSError as error:
                 if error.errno not in _REFUSED or loop.time() + pause >= deadline:
                     reason = os.strerror(error.errno) if error.errno else str(error)
@@ -73,59 +74,81 @@ class Inside:
             # A refusal has no event to wait for: nothing wakes a client when somebody begins to listen.
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+            sock = await self._take(_family(target.ip), "tcp")
 
     def close(self) -> None:
         """Close the sockets that nobody took."""
-        for task in self._filling.values():
-            task.cancel()
-        for ready in self._ready.values():
-            while ready:
-                ready.popleft().close()
-
-    async def _connect(self, target: Address, seconds: float) -> socket.socket:
-        sock = await self._take(_family(target.ip), "tcp")
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                async with asyncio.timeout(seconds):
-                    await asyncio.get_running_loop().sock_connect(sock, (target.ip, target.port))
-            except TimeoutError as error:
-                raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from error
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        for shelf in self._shelves.values():
+            for task in shelf.asking:
+                task.cancel()
+            while shelf.ready:
+                shelf.ready.popleft().close()
 
     async def _take(self, family: int, proto: str) -> socket.socket:
-        key = family, proto
-        ready = self._ready.setdefault(key, deque())
-        while not ready:
-            await asyncio.shield(self._fill(key))
-        if len(ready) <= _LOW and proto == "tcp":
-            self._fill(key)
-        return ready.popleft()
+        shelf = self._shelves.setdefault((family, proto), _Shelf())
+        if shelf.ready:
+            found = shelf.ready.popleft()
+            self._order(family, proto, shelf)
+            return found
+        turn: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+        shelf.waiting.append(turn)
+        self._order(family, proto, shelf)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                shelf.put(turn.result())
+            raise
 
-    def _fill(self, key: Key) -> asyncio.Task[None]:
-        """Ask for more, once at a time."""
-        task = self._filling.get(key)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._ask(key), name="sockets of the inside")
-            self._filling[key] = task
-            task.add_done_callback(lambda done: self._filled(key, done))
-        return task
+    def _order(self, family: int, proto: str, shelf: _Shelf) -> None:
+        """Ask for as many as are waited for, and for some ahead of need."""
+        batch = _BATCH if proto == "tcp" else _BATCH_OF_DATAGRAMS
+        ahead = _LOW - len(shelf.ready) if proto == "tcp" else 0
+        while len(shelf.asking) < _MOST_ASKING and len(shelf.asking) * batch < len(shelf.waiting) + ahead:
+            task = asyncio.get_running_loop().create_task(self._ask(family, proto, batch), name="sockets of the inside")
+            shelf.asking.add(task)
+            task.add_done_callback(lambda done: self._serve(family, proto, shelf, done))
 
-    def _filled(self, key: Key, task: asyncio.Task[None]) -> None:
-        self._filling.pop(key, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # Whoever waits for it is told; asked ahead of need, it is only known.
+    def _serve(self, family: int, proto: str, shelf: _Shelf, task: asyncio.Task[list[socket.socket]]) -> None:
+        """Hand out what came, in the order of asking."""
+        shelf.asking.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            for sock in task.result():
+                shelf.put(sock)
+            self._order(family, proto, shelf)
+        elif not shelf.asking:
             log.debug("no sockets of the inside: %s", error)
+            while shelf.waiting:
+                turn = shelf.waiting.popleft()
+                if not turn.done():
+                    turn.set_exception(error)
 
-    async def _ask(self, key: Key) -> None:
-        count = _BATCH if key[1] == "tcp" else _BATCH_OF_DATAGRAMS
-        _, fds = await self._channel.call("sockets", {"family": key[0], "proto": key[1], "count": count}, seconds=10)
-        ready = self._ready.setdefault(key, deque())
-        while len(fds):
-            ready.append(socket.socket(fileno=fds.take()))
+    async def _ask(self, family: int, proto: str, count: int) -> list[socket.socket]:
+        params = {"family": family, "proto": proto, "count": count}
+        _, fds = await self._channel.call("sockets", params, seconds=10)
+        return [socket.socket(fileno=fds.take()) for _ in range(len(fds))]
+
+
+class _Shelf:
+    """The sockets of one kind: those at hand, those who wait for one in turn, the questions under way."""
+
+    __slots__ = ("asking", "ready", "waiting")
+
+    def __init__(self) -> None:
+        self.ready: deque[socket.socket] = deque()
+        self.waiting: deque[asyncio.Future[socket.socket]] = deque()
+        self.asking: set[asyncio.Task[list[socket.socket]]] = set()
+
+    def put(self, sock: socket.socket) -> None:
+        while self.waiting:
+            turn = self.waiting.popleft()
+            if not turn.done():
+                turn.set_result(sock)
+                return
+        self.ready.append(sock)
 
 
 class Dialer:
@@ -149,6 +172,21 @@ class Dialer:
                 os.close(fd)
             raise _translate(error) from error
         return None, opened
+
+
+async def _connect(sock: socket.socket, target: Address, seconds: float) -> socket.socket:
+    """*sock*, connected; closed when that fails. Raises OSError."""
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        async with asyncio.timeout(seconds):
+            await asyncio.get_running_loop().sock_connect(sock, (target.ip, target.port))
+    except TimeoutError as error:
+        sock.close()
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _family(ip: str) -> int:

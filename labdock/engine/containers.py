@@ -355,6 +355,10 @@ class Containers:
         (live.removals if condition == "removed" else live.exits).append(ended)
         return _result_of(ended)
 
+    def are_alive(self) -> bool:
+        """Whether any runs, is paused or waits for its restart."""
+        return any(record.state.status in ALIVE for record in self._ledger)
+
     # -- looking ----------------------------------------------------------------------------------
 
     async def inspect(self, ref: str, size: bool = False) -> Wire:

@@ -71,6 +71,8 @@ def _manifest(image: Image, users: Sequence[str]) -> Wire:
             "Platform": _platform(image),
             "Containers": list(users),
             "Size": {"Unpacked": image.size},
+            # The schema says this, Docker sends the line above; each has its readers.
+            "UnpackedSize": image.size,
         },
     }
 

@@ -9,12 +9,15 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
+from labdock.engine.slack import Slack
 from labdock.engine.views import show_time
 from labdock.runtime import Stream
 from labdock.runtime.logs import read_batches, read_plain
 
 #: How long a time before a line is, with its space.
 _TIME = len("2006-01-02T15:04:05.999999999Z ")
+
+_readers = Slack()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,17 @@ class LogSource:
             plain = read_plain(self.path, tail=tail, ended=ended)
         else:
             plain = self._read_timed(since_ns, until_ns, tail, ended, timestamps)
-        async with contextlib.aclosing(plain):
-            async for batch in plain:
-                if prefix and not timestamps:
-                    batch = [(stream, prefix + data) for stream, data in batch]
-                elif prefix:
-                    batch = [(stream, data[:_TIME] + prefix + data[_TIME:]) for stream, data in batch]
-                if len(wanted) < 2:
-                    batch = [piece for piece in batch if piece[0] in wanted]
-                if batch:
-                    yield batch
+        with _readers.reader():
+            async with contextlib.aclosing(plain):
+                async for batch in plain:
+                    if prefix and not timestamps:
+                        batch = [(stream, prefix + data) for stream, data in batch]
+                    elif prefix:
+                        batch = [(stream, data[:_TIME] + prefix + data[_TIME:]) for stream, data in batch]
+                    if len(wanted) < 2:
+                        batch = [piece for piece in batch if piece[0] in wanted]
+                    if batch:
+                        yield batch
 
     async def _read_timed(
         self, since: int | None, until: int | None, tail: int | None, ended: asyncio.Event | None, timestamps: bool

@@ -262,6 +262,8 @@ class Networks:
                 else:
                     await self.leave(container, record.network_id)
             raise
+        if fresh:
+            self._corner.refill()
         return tuple(found)
 
     async def leave(self, container: str, network_id: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 from labdock.sys import libc
 
@@ -11,6 +12,9 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+#: asm/unistd.h; linux/keyctl.h.
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}[os.uname().machine]
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 def _prctl(option: int, value: object) -> None:
@@ -38,3 +42,11 @@ def become_subreaper() -> None:
 
 def set_no_new_privs() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
+
+
+def leave_keyring() -> int:
+    """Begin a session keyring of its own, empty; its serial number. The one inherited may hold a login's keys.
+
+    Raises OSError: ENOSYS and EPERM where there are none, EDQUOT when this user has too many. man 2 keyctl.
+    """
+    return libc.syscall(_SYS_KEYCTL, ctypes.c_int(_KEYCTL_JOIN_SESSION_KEYRING), None, subject="session keyring")

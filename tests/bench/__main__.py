@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from tests.bench import builds, crowds, files, measures, report, storage
+from tests.bench import builds, crowds, files, measures, networks, report, storage
 from tests.bench.archive import write_archive
 from tests.bench.engines import Engine, EngineMissing, Place, start_docker, start_labdock, start_podman, started
 from tests.bench.travels import Travels
 
-PARTS = ("containers", "files", "images", "builds", "storage")
+PARTS = ("containers", "files", "networks", "images", "builds", "storage")
 STARTERS = {"podman": start_podman, "docker": start_docker, "labdock": start_labdock}
 
 
@@ -34,7 +34,7 @@ def main() -> int:
             return 1
         rows: list[report.Row] = []
         amounts: list[report.Amount] = []
-        if {"containers", "files", "builds"} & set(options.parts):
+        if {"containers", "files", "networks", "builds"} & set(options.parts):
             _load(engines, place)
         if "containers" in options.parts:
             rows += _measure_containers(engines, options)
@@ -42,6 +42,8 @@ def main() -> int:
             growth = crowds.measure_idle(engines, options.settle)
             amounts.append(report.Amount("growth for each idle container, MiB PSS", 0.3, growth))
             time.sleep(options.settle)
+        if "networks" in options.parts:
+            rows += _measure_networks(engines, options, notes)
         memory = measures.measure_memory(engines)
         if "files" in options.parts:
             found = files.measure(engines, rounds=options.file_rounds)
@@ -86,6 +88,35 @@ def _measure_crowds(engines: list[Engine], options: argparse.Namespace) -> list[
         report.Row(f"log of {crowds.LINES:,} lines, written", 1.0, written, peers),
         report.Row(f"log of {crowds.LINES:,} lines, read", 0.5, read, peers),
     ]
+
+
+def _measure_networks(engines: list[Engine], options: argparse.Namespace, notes: list[str]) -> list[report.Row]:
+    peers, few = _peers(engines), options.image_rounds
+    with networks.settled(engines) as towns:
+        rows = [
+            report.Row(
+                "start on a network of one's own",
+                0.12,
+                networks.measure_start(towns, rounds=options.rounds, warmup=options.warmup),
+                peers,
+            ),
+            report.Row(
+                f"published port, {networks.MIB} MiB", 1.0, networks.measure_download(towns, rounds=few), ("podman",)
+            ),
+            report.Row(
+                f"published port, {networks.REQUESTS} connections",
+                1.0,
+                networks.measure_connections(towns, rounds=few),
+                ("podman",),
+            ),
+            report.Row("look-up of a name", 1.0, networks.measure_names(towns, rounds=few), ("podman",)),
+        ]
+        for name, town in towns.items():
+            rate, lost = networks.flood(town)
+            notes.append(f"names, {name}: {rate:,.0f} look-ups per second, {lost} lost")
+        if networks.CROWD and report.OURS in towns:
+            notes.append(f"names, {report.OURS}: {networks.measure_crowd(towns[report.OURS])}")
+    return rows
 
 
 def _measure_builds(engines: list[Engine], options: argparse.Namespace, place: Place) -> list[report.Row]:

@@ -78,7 +78,11 @@ def start_podman(place: Place) -> tuple[Engine, Callable[[], None]]:
     storage = f'[storage]\ndriver = "overlay"\nrunroot = "{place.runtime}/podman-run"\n'
     storage += f'graphroot = "{place.home}/.local/share/containers/storage"\n'
     (config / "storage.conf").write_text(storage)
-    (config / "containers.conf").write_text('[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
+    settings = '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+    if Path("/usr/lib/podman/aardvark-dns").exists():
+        # Without it (CNI, Debian's default) its networks have no names.
+        settings += '[network]\nnetwork_backend = "netavark"\n'
+    (config / "containers.conf").write_text(settings)
     socket = place.runtime / "podman.sock"
     command = [podman, "system", "service", "--time=0", f"unix://{socket}"]
     return _serve("podman", command, socket, place.environment(), (podman,))

@@ -24,7 +24,7 @@ ANSWERS = [
     ("GET", "/containers/shape/json?size=1", 200, "Container SizeRootFs:i"),
     ("GET", "/containers/shape/top", 200, "Top"),
     ("GET", "/images/json", 200, "Images"),
-    ("GET", "/images/json?all=1&shared-size=1&digests=1&manifests=1", 200, "Images [].Manifests[].ID:s"),
+    ("GET", "/images/json?all=1&shared-size=1&manifests=1", 200, "Images [].Manifests[].ImageData.UnpackedSize:i"),
     ("GET", "/images/busybox/json", 200, "Image"),
     ("GET", "/images/busybox/history", 200, "History"),
     ("GET", "/networks", 200, "Networks"),

@@ -20,8 +20,8 @@ from labdock.errors import StorageFull
 
 
 class Containers:
-    def list(self, all: bool, limit: int | None, size: bool, filters: dict[str, list[str]]) -> list[Any]:
-        return []
+    def are_alive(self) -> bool:
+        return False
 
 
 class Registry:

@@ -111,3 +111,16 @@ def test_a_new_engine_starts_what_its_policy_says(engine: EngineUnderTest) -> No
     wait_until(lambda: running() == ["always", "hand", "unless"], "always and unless-stopped run again")
     shown = engine.docker("ps", "-a", "--format", "{{.Names}}:{{.State}}").split()
     assert {"stopped:exited", "failure:exited", "none:exited", "fresh:created"} <= set(shown)
+
+
+def test_an_engine_with_a_running_container_is_not_idle_and_one_without_is(engine: EngineUnderTest) -> None:
+    engine.stop()
+    engine.environment["LABDOCK_IDLE_STOP"] = "0.5"
+    engine.start()
+    engine.docker("pull", "-q", "busybox")
+    engine.docker("run", "-d", "--name", "worker", "busybox", "sleep", "2.5")
+    wait_until(lambda: not engine.status()["running"], "the engine has ended by itself", 60)
+    engine.environment["LABDOCK_IDLE_STOP"] = "0"
+    engine.start()
+    found = state_of(engine, "worker")
+    assert (found["Status"], found["ExitCode"], found["Error"]) == ("exited", 0, ""), "it ended before its engine"

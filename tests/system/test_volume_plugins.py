@@ -116,6 +116,9 @@ def test_a_plugin_that_died_harms_nobody(box: tuple[EngineUnderTest, Plugins]) -
     client.close()
     assert {volume["Name"] for volume in listed["Volumes"]} == {"far", "near"}
     assert "the volume plugin shelf can't be asked" in listed["Warnings"][0]
+    ours = [str(Path(sys.executable).with_name("labdock")), "volume", "ls", "-q"]
+    told = subprocess.run(ours, env=engine.environment, capture_output=True, text=True, timeout=60, check=True)
+    assert set(told.stdout.split()) == {"far", "near"} and "can't be asked" in told.stderr
     engine.docker("run", "--rm", "-v", "near:/n", "busybox", "touch", "/n/x")
     assert "far" in engine.docker("system", "df", "-v")
     assert "the plugin at" in attempt(engine, "run", "--rm", "-v", "far:/n", "busybox", "true")

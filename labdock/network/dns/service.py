@@ -26,6 +26,10 @@ from labdock.network.netns import Corner
 HOST_NAMES: Final = ("host.docker.internal", "gateway.docker.internal")
 #: Questions taken from one door before others have their turn.
 _AT_ONE_GO: Final = 64
+#: Bytes of a question over UDP; no honest one is near that.
+_ROOM: Final = 4096
+#: Answers that are kept for one door.
+_MOST_ANSWERS: Final = 128
 #: TCP connections of one container at a time, and seconds that one may be silent.
 MOST_STREAMS: Final = 16
 PATIENCE: Final = 10.0
@@ -39,6 +43,9 @@ class _Open:
 
     container: str
     door: Door
+    #: Answers that stay the same while the table has this version: all but a question's number → all but an answer's.
+    answers: dict[bytes, bytes] = field(default_factory=dict)
+    version: int = -1
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     streams: int = 0
 
@@ -144,17 +151,27 @@ class NameService:
 
     def _hear(self, found: _Open) -> None:
         sock = found.door.datagrams
+        view = self.table.view(found.container)
+        if view is None:
+            return
+        if found.version != self.table.version:
+            found.version = self.table.version
+            found.answers.clear()
         for _ in range(_AT_ONE_GO):
             try:
-                data, peer = sock.recvfrom(65535)
+                data, peer = sock.recvfrom(_ROOM)
             except OSError:
                 return
-            view = self.table.view(found.container)
-            if view is None:
-                return
+            known = found.answers.get(data[2:])
+            if known is not None:
+                _send(sock, data[:2] + known, peer)
+                continue
+            turns = view.turns
             verdict = resolve(data, view, self._fixed)
             if isinstance(verdict, bytes):
                 _send(sock, verdict, peer)
+                if view.turns == turns and len(found.answers) < _MOST_ANSWERS:
+                    found.answers[data[2:]] = verdict[2:]
             elif verdict is not None:
                 self._spawn(found, self._answer_later(found, verdict.query, peer))
 

@@ -66,9 +66,11 @@ class _Entry:
 class View:
     """What one container sees: the zones of its networks, in the order in which it joined them."""
 
-    __slots__ = ("_entries", "_zones")
+    __slots__ = ("_entries", "_zones", "turns")
 
     def __init__(self, zones: dict[str, _Zone]) -> None:
+        #: How often an answer depended on whose turn it was.
+        self.turns = 0
         self._zones = zones
         self._entries: list[_Entry] = []
 
@@ -89,6 +91,7 @@ class View:
             everyone = list(holders.addresses.values())
             if len(everyone) == 1:
                 return everyone[0]
+            self.turns += 1
             first = holders.turn % len(everyone)
             holders.turn = first + 1
             ordered = everyone[first:] + everyone[:first]
@@ -125,6 +128,8 @@ class Table:
     """All names. Joining and leaving take time by what the member has, not by how many there are."""
 
     def __init__(self) -> None:
+        #: Grows with every change.
+        self.version = 0
         self._zones: dict[str, _Zone] = {}
         self._views: dict[str, View] = {}
         self._entries: dict[str, _Entry] = {}
@@ -142,6 +147,7 @@ class Table:
 
     def join(self, member: Member) -> None:
         """Put *member* in; one with the same endpoint is replaced (its names have changed)."""
+        self.version += 1
         before = self._entries.get(member.endpoint)
         if before is not None:
             self._take_out(before)
@@ -162,6 +168,7 @@ class Table:
         entry = self._entries.pop(endpoint, None)
         if entry is None:
             return
+        self.version += 1
         self._take_out(entry)
         view = self._views[entry.member.container]
         if view._drop(endpoint):

@@ -63,6 +63,8 @@ def command_line(
         *("--exit-dir", str(layout.exits), "--container-pidfile", str(layout.pid)),
         *("--log-path", f"k8s-file:{bundle.log}" if bundle.log else "off:"),
         *("--log-level", "error"),
+        # quirk: a keyring for each container is one of the 200 keys that a user may have (kernel.keys.maxkeys).
+        "--no-new-keyring",
     ]
     for argument in runtime_args:
         line += ["--runtime-arg", argument]

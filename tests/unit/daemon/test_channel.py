@@ -206,3 +206,16 @@ def test_garbage_closes_the_channel_and_nothing_else(data: bytes) -> None:
         right.close()
 
     asyncio.run(main())
+
+
+def test_a_peer_that_a_call_finds_gone_is_said_to_be_gone_at_once() -> None:
+    async def main() -> None:
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel = Channel(near, name="the other")
+        far.close()
+        # Nothing was read in between: sending is what finds it out.
+        with pytest.raises(EngineUnreachable, match="the other"):
+            await asyncio.wait_for(channel.call("anything"), 20)
+        channel.close()
+
+    asyncio.run(main())

@@ -25,6 +25,7 @@ def test_command_line() -> None:
     assert line[line.index("--log-path") + 1] == "k8s-file:/logs/id"
     assert line[line.index("--runtime-arg") + 1] == "--root=/r"
     assert "--no-sync-log" in line
+    assert "--no-new-keyring" in line, "a user has 200 keys, and may have more containers"
     assert not {"--terminal", "--stdin", "--leave-stdin-open"} & set(line)
 
 

@@ -263,6 +263,24 @@ def test_connections_that_say_nothing_do_not_keep_others_out_for_ever(
 
 
 @pytest.mark.sandbox
+def test_answers_that_are_kept_end_with_what_they_say(tmp_path: Path) -> None:
+    async def body(street: Street) -> None:
+        await street.add("web", "172.18.0.2")
+        for ip in ("172.18.0.3", "172.18.0.4"):
+            street.service.join(member("db", "db", ip))
+            for _ in range(2):
+                assert (await street.ask("web", "db")).data == [ip]
+        street.service.leave("db@shop", "db")
+        street.service.join(member("db1", "twin", "172.18.0.5"))
+        street.service.join(member("db2", "twin", "172.18.0.6"))
+        first = [(await street.ask("web", "twin")).data[0] for _ in range(4)]
+        assert first[0] != first[1] and first[:2] == first[2:], "turns are taken all the same"
+        assert (await street.ask("web", "db")).code == 2, "nobody has it, and nobody else is there to ask"
+
+    on_street(tmp_path, body)
+
+
+@pytest.mark.sandbox
 def test_a_burst_of_questions_is_answered_to_the_last(tmp_path: Path) -> None:
     def burst() -> set[int]:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

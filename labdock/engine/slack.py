@@ -1,0 +1,37 @@
+"""What a crowd of readers needed is given back when the last of them has gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from labdock.sys import memory
+
+#: So many readers at a time are a crowd, and so many seconds after it the memory is given back.
+CROWD, PAUSE = 32, 1.0
+
+
+class Slack:
+    """Counts readers. *trim* takes milliseconds, so it runs in a thread, once for each crowd."""
+
+    def __init__(self, trim: Callable[[], None] = memory.trim, pause: float = PAUSE) -> None:
+        self._trim = trim
+        self._pause = pause
+        self._open = 0
+        self._most = 0
+
+    @contextmanager
+    def reader(self) -> Iterator[None]:
+        """For as long as somebody reads."""
+        self._open += 1
+        self._most = max(self._most, self._open)
+        try:
+            yield
+        finally:
+            self._open -= 1
+            if self._open == 0 and self._most >= CROWD:
+                self._most = 0
+                loop = asyncio.get_running_loop()
+                # Later: who has just ended still holds what it read.
+                loop.call_later(self._pause, loop.run_in_executor, None, self._trim)
