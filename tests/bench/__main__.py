@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from tests.bench import builds, crowds, measures, networks, report, storage
+from tests.bench import builds, crowds, files, measures, networks, report, storage
 from tests.bench.archive import write_archive
 from tests.bench.engines import Engine, EngineMissing, Place, start_docker, start_labdock, start_podman, started
 from tests.bench.travels import Travels
 
-PARTS = ("containers", "networks", "images", "builds", "storage")
+PARTS = ("containers", "files", "networks", "images", "builds", "storage")
 STARTERS = {"podman": start_podman, "docker": start_docker, "labdock": start_labdock}
 
 
@@ -34,7 +34,7 @@ def main() -> int:
             return 1
         rows: list[report.Row] = []
         amounts: list[report.Amount] = []
-        if {"containers", "networks", "builds"} & set(options.parts):
+        if {"containers", "files", "networks", "builds"} & set(options.parts):
             _load(engines, place)
         if "containers" in options.parts:
             rows += _measure_containers(engines, options)
@@ -45,6 +45,9 @@ def main() -> int:
         if "networks" in options.parts:
             rows += _measure_networks(engines, options, notes)
         memory = measures.measure_memory(engines)
+        if "files" in options.parts:
+            found = files.measure(engines, rounds=options.file_rounds)
+            rows += [report.Row(f"{title}, docker-py", 1.0, times, _peers(engines)) for title, times in found.items()]
         if "images" in options.parts:
             rows += _measure_images(engines, place, options, notes)
         if "builds" in options.parts:
@@ -190,6 +193,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--pause", type=float, default=0.0, help="seconds of quiet before builds of many files (65: ext4)"
     )
+    parser.add_argument("--file-rounds", type=int, default=3, help="rounds of copies of 100 MiB and 10,000 files")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds of quiet before memory is read")
     parser.add_argument("--limit", type=int, default=900, help="seconds after which everything is ended")
     parser.add_argument("--json", type=Path, help="write all figures there")

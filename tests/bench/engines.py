@@ -74,7 +74,10 @@ def start_podman(place: Place) -> tuple[Engine, Callable[[], None]]:
     podman = _program("podman", "podman")
     config = place.home / ".config/containers"
     config.mkdir(parents=True, exist_ok=True)
-    (config / "storage.conf").write_text('[storage]\ndriver = "overlay"\n')
+    # quirk: its commits fail where these are not written down ("runroot must be set", "graphroot must be set").
+    storage = f'[storage]\ndriver = "overlay"\nrunroot = "{place.runtime}/podman-run"\n'
+    storage += f'graphroot = "{place.home}/.local/share/containers/storage"\n'
+    (config / "storage.conf").write_text(storage)
     settings = '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
     if Path("/usr/lib/podman/aardvark-dns").exists():
         # Without it (CNI, Debian's default) its networks have no names.
