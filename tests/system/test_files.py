@@ -222,3 +222,30 @@ def test_the_command_copies_a_whole_running_container(engine: EngineUnderTest, c
     target = engine.root / "whole"
     engine.docker("cp", "whole:/", str(target))
     assert (target / "bin/busybox").exists() and os.listdir(target / "proc") == []
+
+
+def peak(engine: EngineUnderTest) -> int:
+    """The most memory the engine ever had, in MiB."""
+    with open(f"/proc/{engine.pid('engine')}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) // 1024 for line in file if line.startswith("VmHWM"))
+
+
+def test_large_copies_need_little_memory(engine: EngineUnderTest, client: docker.DockerClient) -> None:
+    size = 160 << 20
+    container = client.containers.create("busybox", ["true"])
+
+    def tar() -> Iterator[bytes]:
+        info = tarfile.TarInfo("big")
+        info.size = size
+        yield info.tobuf()
+        for _ in range(size >> 20):
+            yield bytes(1 << 20)
+        yield bytes(1024)
+
+    container.put_archive("/tmp", pack({"small": b"x"}))
+    before = peak(engine)
+    assert container.put_archive("/tmp", tar())
+    assert sum(map(len, container.get_archive("/tmp/big")[0])) >= size
+    assert sum(map(len, container.export())) >= size
+    container.commit("large")
+    assert peak(engine) - before < 80
