@@ -78,7 +78,7 @@ def run_image(face: Face, image: str, command: tuple[str, ...], options: dict[st
     if detach:
         face.client.containers.start(created.id)
         return started(face, created.id)
-    return _foreground(face, created.id, options, stdin=stdin, only=attach - {"stdin"})
+    return foreground(face, created.id, options, stdin=stdin, only=attach - {"stdin"})
 
 
 def run_failure(error: LabdockError) -> LabdockError:
@@ -93,7 +93,7 @@ def run_failure(error: LabdockError) -> LabdockError:
     return RunFailed(error)
 
 
-def _foreground(face: Face, id: str, options: dict[str, Any], *, stdin: bool, only: set[str]) -> Result:
+def foreground(face: Face, id: str, options: dict[str, Any], *, stdin: bool, only: set[str]) -> Result:
     """Attach and wait before the start, so that neither the first byte nor the end is missed."""
     containers = face.client.containers
     tty = options["tty"]

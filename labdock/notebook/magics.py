@@ -1,4 +1,4 @@
-"""The magics: ``%container``, ``%%container``, ``%%dockerfile``, ``%explain``, ``%%in``."""
+"""The magics: ``%container``, ``%%container``, ``%%compose``, ``%%dockerfile``, ``%explain``, ``%%in``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from labdock.notebook.face import NotebookFace
 from labdock.notebook.failures import CommandFailed
 from labdock.notebook.variables import split
 
-NAMES = (("container", "line_cell"), ("dockerfile", "cell"), ("explain", "line"), ("in", "cell"))
+NAMES = (
+    ("compose", "line_cell"),
+    ("container", "line_cell"),
+    ("dockerfile", "cell"),
+    ("explain", "line"),
+    ("in", "cell"),
+)
 #: Commands whose input a cell's body is.
 TAKES_BODY = ("run", "exec")
 
@@ -26,6 +32,11 @@ class Magics:
         from IPython.core.magic import no_var_expand
 
         from labdock.notebook.completion import Completion
+
+        @no_var_expand
+        def compose(line: str, cell: str | None = None) -> object:
+            """Compose: the cell is the file. %%compose [up -d | config | …], then %compose ps (%compose --help)."""
+            return self.compose(line, cell)
 
         @no_var_expand
         def container(line: str, cell: str | None = None) -> object:
@@ -47,7 +58,7 @@ class Magics:
             """Run the cell's Python in an image: %%in IMAGE [--in a,b] [--out c] (%%in --help)."""
             return self.inside(line, cell)
 
-        for (name, kind), function in zip(NAMES, (container, dockerfile, explain, inside), strict=True):
+        for (name, kind), function in zip(NAMES, (compose, container, dockerfile, explain, inside), strict=True):
             self._shell.register_magic_function(function, magic_kind=kind, magic_name=name)
         Completion(self._shell).register()
 
@@ -56,6 +67,13 @@ class Magics:
 
         face = self._face(cell, input_line=self._body_line(), cell=self._cell())
         return self._run(line, face, "%container", root, body=cell is not None)
+
+    def compose(self, line: str, cell: str | None = None) -> object:
+        from labdock.commands.compose import compose, with_cell
+
+        face = self._face(cell, input_line=self._body_line(), cell=self._cell())
+        program = "%compose" if cell is None else "%%compose"
+        return self._run(line, face, program, compose, body=False, change=None if cell is None else with_cell)
 
     def dockerfile(self, line: str, cell: str) -> object:
         from labdock.commands.building import build_cell
@@ -82,13 +100,23 @@ class Magics:
         except (AttributeError, KeyError, TypeError):
             return ""
 
-    def _run(self, line: str, face: NotebookFace, program: str, command: Any, *, body: bool) -> object:
+    def _run(
+        self,
+        line: str,
+        face: NotebookFace,
+        program: str,
+        command: Any,
+        *,
+        body: bool,
+        change: Callable[[list[str]], list[str]] | None = None,
+    ) -> object:
         from labdock.commands.dispatch import dispatch
         from labdock.commands.results import Exited
 
         try:
             try:
                 words = split(line, self._shell.user_ns)
+                words = change(words) if change else words
                 result = dispatch(_with_input(words) if body else words, face, program, command)
             finally:
                 face.close()

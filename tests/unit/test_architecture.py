@@ -31,7 +31,9 @@ ALLOWED: dict[str, str] = {
     # network: the values that ask the outer process for its ports.
     "daemon": "errors schema sys host network engine api",
     "client": "errors schema",
-    "commands": "errors schema client",
+    # client: a project is carried out through it; the files' meaning knows nothing of it.
+    "compose": "errors schema client",
+    "commands": "errors schema client compose",
     # The two faces of a command show what it yields: the client's results and the schema's events.
     "cli": "errors schema client commands",
     "notebook": "errors schema client commands",

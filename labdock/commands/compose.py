@@ -1,0 +1,155 @@
+"""``compose``: the options before the command, and the project they mean."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labdock.commands.tree import COMPOSE, LazyGroup
+from labdock.errors import NotFound
+
+if TYPE_CHECKING:
+    from labdock.commands.face import Face
+    from labdock.compose.document import Block
+    from labdock.compose.loading import Project
+    from labdock.compose.project import Deployment
+
+KEY = "labdock.compose"
+#: The text that a notebook's cell had, by folder: what `compose ps` in a later cell means.
+_cells: dict[Path, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    files: tuple[str, ...]
+    name: str | None
+    profiles: tuple[str, ...]
+    env_files: tuple[str, ...]
+    folder: str | None
+
+
+@click.group("compose", cls=LazyGroup, lazy=COMPOSE)
+@click.option("-f", "--file", "files", multiple=True, help="Compose configuration files (- is standard input)")
+@click.option("-p", "--project-name", "name", help="Project name")
+@click.option("--profile", "profiles", multiple=True, help="Specify a profile to enable")
+@click.option("--env-file", "env_files", multiple=True, help="Specify an alternate environment file")
+@click.option("--project-directory", "folder", help="Specify an alternate working directory")
+@click.pass_context
+def compose(ctx: click.Context, /, **options: Any) -> None:
+    """Define and run several containers by one file."""
+    ctx.meta[KEY] = Settings(**options)
+
+
+def load(face: Face, named: tuple[str, ...] = ()) -> Project:
+    """The project that the options mean; *named* services count whatever their profiles. Raises ComposeError."""
+    from labdock.compose import loading
+
+    settings: Settings = click.get_current_context().meta[KEY]
+    folder = Path(settings.folder).expanduser().absolute() if settings.folder else None
+    given = settings.files or tuple(filter(None, os.environ.get("COMPOSE_FILE", "").split(":")))
+    profiles = {*settings.profiles, *filter(None, os.environ.get("COMPOSE_PROFILES", "").split(","))}
+    text = None
+    if given == ("-",):
+        text = face.read_input().decode("utf-8", "replace")
+        if face.keeps_results:
+            _cells[folder or Path.cwd()] = text
+    request = loading.Request(
+        files=() if text is not None else tuple(Path(name).expanduser() for name in given),
+        text=text,
+        folder=folder,
+        name=settings.name,
+        env_files=tuple(Path(name).expanduser() for name in settings.env_files),
+        profiles=frozenset(profiles),
+        named=named,
+    )
+    try:
+        return loading.load(request, os.environ, face.say)
+    except NotFound:
+        remembered = _cells.get(folder or Path.cwd())
+        if given or remembered is None:
+            raise
+        return loading.load(replace(request, text=remembered), os.environ, face.say)
+
+
+def deploy(face: Face, named: tuple[str, ...] = (), *, pull: str | None = None, quiet: bool = False) -> Deployment:
+    """The project on the engine; a missing image is built or pulled. *pull* overrides what the files say of when."""
+    from labdock.compose.project import Deployment
+
+    project = load(face, named)
+    for service in project.services.values():
+        if pull is not None and "build" not in service:
+            service["pull_policy"] = pull
+
+    def fetch(name: str, service: Block) -> None:
+        fetch_image(face, project, name, service, quiet=quiet)
+
+    return Deployment(face.client, project, say=face.say, fetch=fetch)
+
+
+def fetch_image(face: Face, project: Project, name: str, service: Block, *, quiet: bool = False) -> None:
+    """Build the service's image when the files say how, else pull it."""
+    from labdock.commands import pulling
+    from labdock.compose.requests import image_of
+
+    policy = service.get("pull_policy")
+    if "build" in service and policy in (None, "build", "missing", "if_not_present"):
+        build_service(face, project, name, quiet=quiet)
+    elif policy != "never":
+        pulling.pull_image(face, image_of(name, service, project), service.get("platform"), quiet=quiet)
+
+
+def build_service(
+    face: Face,
+    project: Project,
+    name: str,
+    *,
+    quiet: bool = False,
+    no_cache: bool = False,
+    pull: bool = False,
+    arguments: tuple[str, ...] = (),
+) -> None:
+    """Build the image of a service. Raises BuildError, DockerfileError, InvalidRequest."""
+    from labdock.client import context
+    from labdock.commands import building
+    from labdock.commands.build_view import BuildView
+    from labdock.compose import labels
+    from labdock.compose.requests import image_of
+
+    service = project.services[name]
+    build = service["build"]
+    image = image_of(name, service, project)
+    words = ["-t", image]
+    for tag in build.get("tags", ()):
+        words += ["-t", tag]
+    for key, value in build.get("args", {}).items():
+        given = project.environment.get(key) if value is None else value
+        words += [] if given is None else ["--build-arg", f"{key}={given}"]
+    for text in arguments:
+        words += ["--build-arg", text]
+    mine = {labels.PROJECT: project.name, labels.SERVICE: name, labels.VERSION: labels.SPOKEN}
+    for key, value in {**build.get("labels", {}), **mine}.items():
+        words += ["--label", f"{key}={value}"]
+    for text in build.get("cache_from", ()):
+        words += ["--cache-from", text]
+    for option in ("target", "network"):
+        words += [f"--{option}", build[option]] if option in build else []
+    words += ["--platform", service["platform"]] if "platform" in service else []
+    words += ["--no-cache"] if no_cache or build.get("no_cache") else []
+    words += ["--pull"] if pull or build.get("pull") else []
+    words += ["-q"] if quiet else []
+    folder = Path(build.get("context", str(project.folder)))
+    inline = build.get("dockerfile_inline")
+    file = folder / build["dockerfile"] if "dockerfile" in build else None
+    made = context.from_folder(folder, dockerfile=file, text=None if inline is None else inline.encode())
+    with building.build.make_context("build", [*words, str(folder)], obj=face) as known:
+        building.build_image(face, BuildView(f"Building {image}"), iter(made), made.dockerfile, known.params)
+
+
+def with_cell(words: list[str]) -> list[str]:
+    """*words* for a cell that is the file: ``up -d`` when they name no command."""
+    command = [] if any(word in COMPOSE for word in words) or "--help" in words else ["up", "-d"]
+    return ["-f", "-", *words, *command]

@@ -1,0 +1,144 @@
+"""``compose exec`` and ``run``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labdock.commands import compose, values
+from labdock.commands.results import Result, Text
+from labdock.commands.tree import command
+from labdock.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from labdock.commands.face import Face
+
+
+def _wants_tty(face: Face, no_tty: bool) -> bool:
+    """Compose gives a terminal unless told not to, where there is one."""
+    if no_tty or face.keeps_results or not face.output_is_terminal():
+        return False
+    try:
+        face.check_tty()
+    except InvalidRequest:
+        return False
+    return True
+
+
+@command("exec", stops=True)
+@click.option("-d", "--detach", is_flag=True, help="Detached mode: Run command in the background")
+@click.option("-e", "--env", multiple=True, help="Set environment variables")
+@click.option("-i", "--interactive", is_flag=True, default=True, help="Keep STDIN open even if not attached")
+@click.option("-T", "--no-TTY", "no_tty", is_flag=True, help="Disable pseudo-TTY allocation")
+@click.option("--index", type=int, default=0, help="Index of the container if service has multiple replicas")
+@click.option("--privileged", is_flag=True, help="Give extended privileges to the process")
+@click.option("-u", "--user", help="Run the command as this user")
+@click.option("-w", "--workdir", help="Path to workdir directory for this command")
+@click.argument("service")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def execute(face: Face, /, service: str, command: tuple[str, ...], **options: Any) -> Result | None:
+    """Execute a command in a running container."""
+    from labdock.commands import talking
+
+    id = compose.deploy(face, (service,)).find(service, options["index"])
+    words = [text for name in options["env"] for text in ("-e", name)]
+    for name in ("user", "workdir"):
+        words += [f"--{name}", options[name]] if options[name] else []
+    words += [f"--{name}" for name in ("detach", "privileged") if options[name]]
+    if not options["detach"]:
+        words += ["-it"] if _wants_tty(face, options["no_tty"]) else [] if face.keeps_results else ["-i"]
+    with talking.execute.make_context("exec", [*words, id, *command], obj=face) as ready:
+        found: Result | None = talking.execute.invoke(ready)
+    return found
+
+
+@command("run", stops=True)
+@click.option("-d", "--detach", is_flag=True, help="Run container in background and print container ID")
+@click.option("--entrypoint", help="Override the entrypoint of the image")
+@click.option("-e", "--env", multiple=True, help="Set environment variables")
+@click.option("-l", "--label", multiple=True, help="Add or override a label")
+@click.option("--name", help="Assign a name to the container")
+@click.option("-T", "--no-TTY", "no_tty", is_flag=True, help="Disable pseudo-TTY allocation")
+@click.option("--no-deps", is_flag=True, help="Don't start linked services")
+@click.option("-p", "--publish", multiple=True, help="Publish a container's port(s) to the host")
+@click.option("-P", "--service-ports", is_flag=True, help="Run command with all service's ports enabled")
+@click.option("--rm", is_flag=True, help="Automatically remove the container when it exits")
+@click.option("--use-aliases", is_flag=True, help="Use the service's network aliases in the networks")
+@click.option("-u", "--user", help="Run as specified username or uid")
+@click.option("-v", "--volume", multiple=True, help="Bind mount a volume")
+@click.option("-w", "--workdir", help="Working directory inside the container")
+@click.argument("service")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def run(face: Face, /, service: str, command: tuple[str, ...], **options: Any) -> Result:
+    """Run a one-off command on a service."""
+    import secrets
+
+    from labdock.commands.running import foreground, started
+    from labdock.compose import labels, requests
+    from labdock.compose.project import Ways
+
+    deployment = compose.deploy(face, (service,))
+    deployment.check_names([service])
+    project = deployment.project
+    known = project.services[service] | {}
+    needs = tuple(project.needs()[service]) if not options["no_deps"] else ()
+    deployment.prepare(service, needs, Ways())
+    slug = secrets.token_hex(32)
+    _change(known, command, options)
+    tty = not options["detach"] and _wants_tty(face, options["no_tty"])
+    known["tty"] = tty
+    known["stdin_open"] = not face.keeps_results and not options["detach"]
+    image = face.client.images.inspect(requests.image_of(service, known, project)).id
+    digest = labels.config_hash(known, project)
+    mine = labels.of_container(service, 1, project, image=image, digest=digest, one_off=True) | {labels.SLUG: slug}
+    mine |= values.key_values(options["label"])
+    aliases = options["use_aliases"]
+    request = requests.request_for(service, known, project, labels=mine, find=deployment.find, aliases=aliases)
+    called = options["name"] or f"{project.name}-{service}-run-{slug[:12]}"
+    id = deployment.create(service, known, request, called, aliases=aliases)
+    if options["detach"]:
+        face.client.containers.start(id)
+        return started(face, id) if face.keeps_results else Text(called)
+    try:
+        ways = {"tty": tty, "detach_keys": None, "rm": False, "sig_proxy": True}
+        return foreground(face, id, ways, stdin=bool(known["stdin_open"]), only=set())
+    finally:
+        if options["rm"]:
+            face.client.containers.remove(id, force=True, volumes=True)
+
+
+def _change(service: Any, command: tuple[str, ...], options: dict[str, Any]) -> None:
+    """*service* as the options of ``run`` want it; ports are published only when asked for."""
+    from pathlib import Path
+
+    from labdock.compose import short_forms
+    from labdock.compose.document import Where
+
+    place = Where("the command line", 0, (), Path.cwd())
+    if command:
+        service["command"] = list(command)
+    if options["entrypoint"] is not None:
+        service["entrypoint"] = [options["entrypoint"]] if options["entrypoint"] else []
+    for option, key in (("user", "user"), ("workdir", "working_dir")):
+        if options[option]:
+            service[key] = options[option]
+    given = values.environment(options["env"], (), os.environ)
+    service["environment"] = {
+        **service.get("environment", {}),
+        **{name: value for name, equals, value in (text.partition("=") for text in given) if equals},
+    }
+    ports = list(service.get("ports", ())) if options["service_ports"] else []
+    for text in options["publish"]:
+        made = short_forms.port(text, place)
+        ports += made
+    service["ports"] = ports
+    service["volumes"] = [
+        *service.get("volumes", ()),
+        *(short_forms.volume(text, place) for text in options["volume"]),
+    ]
+    for key in ("restart", "container_name"):
+        service.pop(key, None)
