@@ -161,7 +161,8 @@ def pairs(separators: str = "=", *, bare: bool = True) -> Reader:
         if isinstance(value, Block):
             for key, inner in value.items():
                 at = value.at(key, where)
-                found.put(key, None if inner is None else text(inner, at), (at.file, at.line))
+                kept = inner is None or isinstance(inner, Reset)
+                found.put(key, inner if kept else text(inner, at), (at.file, at.line))
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 at = where.below(f"[{index}]", getattr(value, "lines", {index: where.line})[index])

@@ -71,7 +71,7 @@ class Sources:
             if mount.chown:
                 await asyncio.to_thread(ownership.hand_over, source, uid, gid)
             target = follow(rootfs, mount.target)
-            found.append(SpecMount(target, str(source), "bind", _options(mount)))
+            found.append(SpecMount(target, str(source), "bind", _options(mount, folder=source.is_dir())))
         return tuple(found)
 
     async def _find(self, mount: MountPoint, container: str, number: int) -> Path:
@@ -172,10 +172,11 @@ def follow(rootfs: Path, target: str) -> str:
     return "/" + "/".join(done)
 
 
-def _options(mount: MountPoint) -> tuple[str, ...]:
+def _options(mount: MountPoint, *, folder: bool) -> tuple[str, ...]:
     words = ["bind" if mount.recursion == "none" else "rbind", "ro" if mount.read_only else "rw"]
-    if mount.read_only and mount.recursion in ("", "force"):
+    if folder and mount.read_only and mount.recursion in ("", "force"):
         # Docker since 25: read-only goes for what is mounted below, too.
+        # quirk: crun opens what is to be read-only below as a folder; below a file there is nothing.
         words.append("rro")
     words.append(mount.propagation or "rprivate")
     return tuple(words)

@@ -145,7 +145,8 @@ def seen(engine: EngineUnderTest) -> dict[str, object]:
         labels = data["Config"]["Labels"]
         kept = ("project", "service", "oneoff", "container-number", "project.working_dir", "project.config_files")
         found[data["Name"].replace("_", "-")] = {
-            "labels": {name: labels.get(f"com.docker.compose.{name}") for name in kept},
+            # docker-compose writes the file's name as it was given, Compose v2 all of its path.
+            "labels": {name: Path(labels[f"com.docker.compose.{name}"]).name for name in kept},
             "env": sorted(data["Config"]["Env"]),
             "cmd": data["Config"]["Cmd"],
             "exposed": data["Config"].get("ExposedPorts"),
