@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,6 +106,7 @@ class Deployment:
         wanted = services or tuple(self.project.services)
         needs = {} if ways.no_deps else self.project.needs()
         chosen = order({**dict.fromkeys(wanted, ()), **needs}, wanted)
+        self._check_files(chosen)
         self._images(chosen)
         self._networks(chosen)
         self._volumes(chosen)
@@ -118,10 +120,21 @@ class Deployment:
             changed |= {name} if new else set()
         return made
 
+    def _check_files(self, chosen: Sequence[str]) -> None:
+        """Raises InvalidRequest when the file of a secret or config is missing, before anything is made."""
+        for name in chosen:
+            for kind in ("secrets", "configs"):
+                for item in self.project.services[name].get(kind, ()):
+                    path = getattr(self.project, kind)[item["source"]].get("file")
+                    if path is not None and not os.path.exists(path):
+                        what = kind.removesuffix("s")
+                        raise InvalidRequest(f"{what} {item['source']!r} of service {name!r}: there is no file {path}")
+
     def prepare(self, name: str, needs: Sequence[str], ways: Ways) -> None:
         """All that a container of *name* takes to be made: *needs* running, images, networks, volumes."""
         if needs:
             self.up(needs, ways)
+        self._check_files([name])
         self._images([name])
         self._networks([name])
         self._volumes([name])

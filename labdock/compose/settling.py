@@ -128,6 +128,7 @@ def _resolved(service: Block, project: Project, where: Where) -> Block:
         if value is None and name in project.environment:
             variables[name] = project.environment[name]
     found.pop("env_file", None)
+    found.pop("environment", None)
     if variables:
         found["environment"] = variables
     if "networks" not in found and "network_mode" not in found:

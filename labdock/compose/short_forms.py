@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from pathlib import Path
 from typing import Any
 
 from labdock.compose.document import Block, Where
@@ -251,10 +250,3 @@ def exposed(value: Any, where: Where) -> Several:
     if slash and protocol not in _PROTOCOLS:
         raise where.refuse(f"invalid port {line!r}: {protocol!r} is none of {', '.join(_PROTOCOLS)}")
     return Several(f"{number}/{protocol or 'tcp'}" for number in _numbers(numbers, line, where))
-
-
-def file_of(value: Any, where: Where) -> str:
-    found = path(value, where)
-    if not Path(found).exists():
-        raise where.refuse(f"there is no file {found}")
-    return found

@@ -163,7 +163,7 @@ MERGES: list[tuple[str, str, str, Any]] = [
 
 @pytest.mark.parametrize(("base", "over", "key", "meaning"), MERGES, ids=[f"{a} + {b}" for a, b, _, _ in MERGES])
 def test_a_later_file_over_an_earlier_one(project: Write, base: str, over: str, key: str, meaning: Any) -> None:
-    found = project(service(base), f"services:\n  web:\n    {over}\n").services["web"].get(key)
+    found: Any = project(service(base), f"services:\n  web:\n    {over}\n").services["web"].get(key)
     if key == "volumes":
         found = [(item["source"], item["target"]) for item in found]
     elif key == "ports" and found is not None:
