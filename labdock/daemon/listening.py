@@ -50,6 +50,9 @@ def _bind(ip: str, port: int, proto: str) -> socket.socket:
         if proto == "tcp":
             # Only skips TIME_WAIT; a port that somebody listens on stays refused.
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # What is accepted inherits these.
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if family == socket.AF_INET6:
             found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         found.bind((ip.strip("[]"), port))

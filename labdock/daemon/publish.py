@@ -23,7 +23,7 @@ from labdock.daemon import agents, dial, listening, sights
 from labdock.daemon.channel import Channel, Descriptors, Handler, Params
 from labdock.daemon.datagrams import Datagrams
 from labdock.daemon.reach import PATIENCE
-from labdock.daemon.relay import Pipes, relay, reset
+from labdock.daemon.relay import Relay, Relays, reset
 from labdock.errors import LabdockError, Unsupported
 from labdock.network import Address, HostNetwork, Published, pacing
 
@@ -42,7 +42,10 @@ _PAGE = 128
 class Connect(Protocol):
     """Gives a connected, non-blocking socket to a target inside, with a patience in seconds; reach.Inside."""
 
-    def __call__(self, target: Address, patience: float) -> Awaitable[socket.socket]: ...
+    def begin(self, target: Address) -> tuple[socket.socket | None, bool]: ...
+    def __call__(
+        self, target: Address, patience: float, begun: socket.socket | None = None
+    ) -> Awaitable[socket.socket]: ...
     def close(self) -> None: ...
 
 
@@ -51,14 +54,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class _Port:
-    """A published port: its listeners (IPv4 and IPv6 for ""), the connections or sessions of its clients."""
+    """A published port: its listeners (IPv4 and IPv6 for ""), the connections or sessions of its clients.
+
+    ``plain``: what its listeners accept is not paced. ``tasks`` reach the inside for those that can't be at once.
+    """
 
     published: Published
     listeners: list[socket.socket]
     since: float
     reached: bool = False
     datagrams: Datagrams | None = None
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    plain: bool = False
+    tasks: set[asyncio.Task[bool]] = field(default_factory=set)
+    relays: set[Relay] = field(default_factory=set)
 
 
 class Publisher:
@@ -71,7 +79,7 @@ class Publisher:
         self._ports: list[_Port] = []
         self._relayed = 0
         self._paused = False
-        self._pipes = Pipes()
+        self._relays = Relays()
         self._paced = pacing.is_paced()
 
     @property
@@ -97,7 +105,7 @@ class Publisher:
         port = listeners[0].getsockname()[1]
         ip = listening.ANY if host.ip == "" and len(listeners) == 1 else host.ip
         held = Published(owner, Address(ip, port, host.proto), target)
-        entry = _Port(held, listeners, self._loop.time())
+        entry = _Port(held, listeners, self._loop.time(), plain=self._stop_pacing(host, listeners))
         self._ports.append(entry)
         if host.proto == "udp":
             entry.datagrams = Datagrams(listeners, lambda: self._connect(entry.published.target, 0))
@@ -125,7 +133,7 @@ class Publisher:
     async def close(self) -> None:
         """Close every port and connection."""
         await self._drop(list(self._ports))
-        self._pipes.close()
+        self._relays.close()
         self._connect.close()
 
     def handlers(self) -> dict[str, Handler]:
@@ -193,8 +201,20 @@ class Publisher:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        # Only now: a task that was too far to be cancelled ends in one.
+        for port in gone:
+            for relay in tuple(port.relays):
+                relay.cut()
 
     # -- connections
+
+    def _stop_pacing(self, host: Address, listeners: Sequence[socket.socket]) -> bool:
+        """Whether no connection to *listeners* needs a look: none is paced, or all clients are near."""
+        if self._paced and host.proto == "tcp" and _is_loopback(host.ip):
+            for listener in listeners:
+                pacing.stop_on(listener)
+            return True
+        return not self._paced
 
     def _accept(self, port: _Port, listener: socket.socket) -> None:
         for _ in range(_ACCEPTED_AT_ONE_GO):
@@ -202,7 +222,7 @@ class Publisher:
                 self._pause()
                 return
             try:
-                client, _ = listener.accept()
+                client, address = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -213,40 +233,67 @@ class Publisher:
                 # Anything else is the fault of one connection that is gone already (man 2 accept).
                 return
             self._relayed += 1
-            task = self._loop.create_task(self._serve(port, client), name="relay")
-            port.tasks.add(task)
-            task.add_done_callback(functools.partial(self._forget, port, client))
+            client.setblocking(False)
+            if not port.plain and (_is_loopback(address[0]) or address[0] == client.getsockname()[0]):
+                pacing.stop_on(client)
+            self._admit(port, client)
 
-    def _forget(self, port: _Port, client: socket.socket, task: asyncio.Task[None]) -> None:
-        # A task that is cancelled before its first step runs no line of it.
-        client.close()
-        port.tasks.discard(task)
+    def _admit(self, port: _Port, client: socket.socket) -> None:
+        """Relay at once when the inside is reached at once, as it mostly is; else by a task."""
+        inside, connected = self._connect.begin(port.published.target)
+        if connected and inside is not None:
+            self._relay(port, client, inside)
+            return
+        task = self._loop.create_task(self._reach(port, client, inside), name="reach")
+        port.tasks.add(task)
+        task.add_done_callback(functools.partial(self._settle, port, client, inside))
+
+    def _relay(self, port: _Port, client: socket.socket, inside: socket.socket) -> None:
+        port.reached = True
+        relay = Relay(client, inside, self._relays, functools.partial(self._forget, port))
+        port.relays.add(relay)
+        relay.begin()
+
+    def _forget(self, port: _Port, relay: Relay) -> None:
+        port.relays.discard(relay)
+        self._free()
+
+    def _free(self) -> None:
         self._relayed -= 1
         if self._paused:
             self._resume()
 
-    async def _serve(self, port: _Port, client: socket.socket) -> None:
+    def _settle(
+        self, port: _Port, client: socket.socket, begun: socket.socket | None, task: asyncio.Task[bool]
+    ) -> None:
+        port.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("port %d: a connection was lost", port.published.host.port, exc_info=error)
+        elif not task.cancelled() and task.result():
+            return
+        # A task that is cancelled before its first step runs no line of it.
+        if begun is not None:
+            begun.close()
+        client.close()
+        self._free()
+
+    async def _reach(self, port: _Port, client: socket.socket, begun: socket.socket | None) -> bool:
+        """Reach the inside with patience, and relay; False when there is nothing to relay with."""
         try:
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if self._paced and _is_near(client):
-                pacing.stop_on(client)
             starting = not port.reached and self._loop.time() - port.since < START
-            inside = await self._connect(port.published.target, PATIENCE if starting else SHORT_PATIENCE)
+            patience = PATIENCE if starting else SHORT_PATIENCE
+            inside = await self._connect(port.published.target, patience, begun)
         except (LabdockError, OSError) as error:
             target = port.published.target
             log.warning("port %d: no connection to %s:%d: %s", port.published.host.port, target.ip, target.port, error)
             reset(client)
-            return
-        port.reached = True
-        await relay(client, inside, self._pipes)
+            return False
+        self._relay(port, client, inside)
+        return True
 
 
-def _is_near(client: socket.socket) -> bool:
-    """Whether the client is on this machine."""
-    peer = client.getpeername()[0]
-    return peer.startswith("127.") or peer in ("::1", client.getsockname()[0])
+def _is_loopback(ip: str) -> bool:
+    return ip.startswith("127.") or ip == "::1"
 
 
 async def _serve_host(params: Params, fds: Descriptors) -> tuple[Any, Sequence[int]]:

@@ -34,6 +34,7 @@ _MOST_ASKING = 8
 _REFUSED = frozenset(
     (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT, errno.EADDRNOTAVAIL, errno.EAGAIN)
 )
+_UNDER_WAY = frozenset((0, errno.EINPROGRESS, errno.EALREADY))
 _KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 log = logging.getLogger(__name__)
@@ -46,10 +47,33 @@ class Inside:
         self._channel = channel
         self._shelves: dict[tuple[int, str], _Shelf] = {}
 
-    async def __call__(self, target: Address, patience: float) -> socket.socket:
+    def begin(self, target: Address) -> tuple[socket.socket | None, bool]:
+        """A socket that is connected (True) or still connecting to *target*, by TCP and without waiting.
+
+        None when there is none at hand, and for what went wrong: a call tries again, and says it.
+        """
+        shelf = self._shelves.get((_family(target.ip), "tcp"))
+        if shelf is None or not shelf.ready:
+            return None, False
+        sock = self._pick(_family(target.ip), "tcp", shelf)
+        try:
+            answer = sock.connect_ex((target.ip, target.port))
+            if answer == errno.EINPROGRESS:
+                # quirk: over a veth the three messages are exchanged within the call; only the next one says so.
+                answer = sock.connect_ex((target.ip, target.port))
+        except OSError:
+            # Not an address.
+            answer = errno.EINVAL
+        if answer not in _UNDER_WAY:
+            sock.close()
+            return None, False
+        return sock, answer == 0
+
+    async def __call__(self, target: Address, patience: float, begun: socket.socket | None = None) -> socket.socket:
         """A socket that is connected to *target*, non-blocking, the caller's.
 
-        TCP is tried again while it is refused, at most *patience* seconds. Raises Unavailable, OSError.
+        TCP is tried again while it is refused, at most *patience* seconds; *begun* is what :meth:`begin` gave.
+        Raises Unavailable, OSError.
         """
         if target.proto == "udp":
             sock = await self._take(_family(target.ip), "udp")
@@ -60,7 +84,7 @@ class Inside:
                 raise
             return sock
         loop = asyncio.get_running_loop()
-        sock = await self._take(_family(target.ip), "tcp")
+        sock = begun or await self._take(_family(target.ip), "tcp")
         # From here on: waiting for one's turn in a crowd is not the container's fault.
         deadline = loop.time() + min(max(patience, 0.0), PATIENCE)
         pause = _FIRST_PAUSE
@@ -77,8 +101,9 @@ class Inside:
             sock = await self._take(_family(target.ip), "tcp")
 
     def close(self) -> None:
-        """Close the sockets that nobody took."""
+        """Close the sockets that nobody took, and those that are on their way."""
         for shelf in self._shelves.values():
+            shelf.closed = True
             for task in shelf.asking:
                 task.cancel()
             while shelf.ready:
@@ -87,9 +112,7 @@ class Inside:
     async def _take(self, family: int, proto: str) -> socket.socket:
         shelf = self._shelves.setdefault((family, proto), _Shelf())
         if shelf.ready:
-            found = shelf.ready.popleft()
-            self._order(family, proto, shelf)
-            return found
+            return self._pick(family, proto, shelf)
         turn: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
         shelf.waiting.append(turn)
         self._order(family, proto, shelf)
@@ -99,6 +122,12 @@ class Inside:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 shelf.put(turn.result())
             raise
+
+    def _pick(self, family: int, proto: str, shelf: _Shelf) -> socket.socket:
+        found = shelf.ready.popleft()
+        if len(shelf.ready) < _LOW:
+            self._order(family, proto, shelf)
+        return found
 
     def _order(self, family: int, proto: str, shelf: _Shelf) -> None:
         """Ask for as many as are waited for, and for some ahead of need."""
@@ -118,7 +147,8 @@ class Inside:
         if error is None:
             for sock in task.result():
                 shelf.put(sock)
-            self._order(family, proto, shelf)
+            if not shelf.closed:
+                self._order(family, proto, shelf)
         elif not shelf.asking:
             log.debug("no sockets of the inside: %s", error)
             while shelf.waiting:
@@ -129,20 +159,25 @@ class Inside:
     async def _ask(self, family: int, proto: str, count: int) -> list[socket.socket]:
         params = {"family": family, "proto": proto, "count": count}
         _, fds = await self._channel.call("sockets", params, seconds=10)
-        return [socket.socket(fileno=fds.take()) for _ in range(len(fds))]
+        kind = _KINDS[proto] | socket.SOCK_NONBLOCK
+        return [socket.socket(family, kind, 0, fds.take()) for _ in range(len(fds))]
 
 
 class _Shelf:
     """The sockets of one kind: those at hand, those who wait for one in turn, the questions under way."""
 
-    __slots__ = ("asking", "ready", "waiting")
+    __slots__ = ("asking", "closed", "ready", "waiting")
 
     def __init__(self) -> None:
+        self.closed = False
         self.ready: deque[socket.socket] = deque()
         self.waiting: deque[asyncio.Future[socket.socket]] = deque()
         self.asking: set[asyncio.Task[list[socket.socket]]] = set()
 
     def put(self, sock: socket.socket) -> None:
+        if self.closed:
+            sock.close()
+            return
         while self.waiting:
             turn = self.waiting.popleft()
             if not turn.done():
@@ -166,6 +201,8 @@ class Dialer:
         try:
             for _ in range(min(max(int(params["count"]), 1), _BATCH)):
                 sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+                if kind == socket.SOCK_STREAM:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 opened.append(sock.detach())
         except OSError as error:
             for fd in opened:
@@ -177,7 +214,6 @@ class Dialer:
 async def _connect(sock: socket.socket, target: Address, seconds: float) -> socket.socket:
     """*sock*, connected; closed when that fails. Raises OSError."""
     try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         async with asyncio.timeout(seconds):
             await asyncio.get_running_loop().sock_connect(sock, (target.ip, target.port))
     except TimeoutError as error:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,9 @@ from labdock.daemon import listening, publish
 from labdock.daemon.channel import Channel
 from labdock.daemon.publish import ChannelOutside, Publisher
 from labdock.daemon.reach import Dialer, Inside
-from labdock.daemon.relay import reset
+from labdock.daemon.relay import Relay, reset
 from labdock.errors import Conflict, Forbidden, InvalidRequest, Unsupported
-from labdock.network import Address, Published
+from labdock.network import Address, Published, pacing
 
 
 def count_fds() -> int:
@@ -229,6 +230,56 @@ def test_unpublish_ends_connections() -> None:
                 await asyncio.to_thread(ask, held.host.port, b"")
             assert publisher.relayed == 0
         server.close()
+
+    run(body)
+
+
+def test_what_a_port_accepts_inherits_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is set for each connection: not pacing (where the host paces), not the rest."""
+    made: list[socket.socket] = []
+
+    def noting(*arguments: Any) -> Relay:
+        made.append(arguments[0])
+        return Relay(*arguments)
+
+    monkeypatch.setattr(publish, "Relay", noting)
+    monkeypatch.setattr(pacing, "is_paced", lambda: True)
+
+    async def body() -> None:
+        server = Server(echo)
+        async with sides() as (_, outside):
+            held = await outside.publish("c", Address("127.0.0.1", 0), Address("127.0.0.1", server.port))
+            with await asyncio.to_thread(socket.create_connection, ("127.0.0.1", held.host.port), 15) as client:
+                for _ in range(1000):
+                    if made:
+                        break
+                    await asyncio.sleep(0.01)
+                assert made[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                assert made[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                chosen = made[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+                assert chosen.rstrip(b"\0").decode() == pacing.PLAIN
+                client.shutdown(socket.SHUT_WR)
+                assert await asyncio.to_thread(client.recv, 1) == b""
+        server.close()
+
+    run(body)
+
+
+def test_unpublish_ends_connections_that_have_not_reached_the_inside() -> None:
+    async def body() -> None:
+        async with sides() as (publisher, outside):
+            held = await outside.publish("c", Address("127.0.0.1", 0), Address("127.0.0.1", free_port()))
+            with await asyncio.to_thread(socket.create_connection, ("127.0.0.1", held.host.port), 15) as client:
+                for _ in range(1000):
+                    if publisher.relayed:
+                        break
+                    await asyncio.sleep(0.01)
+                assert publisher.relayed == 1
+                await outside.unpublish("c")
+                await asyncio.sleep(0)
+                assert publisher.relayed == 0
+                with contextlib.suppress(ConnectionResetError):
+                    assert await asyncio.to_thread(client.recv, 1) == b""
 
     run(body)
 

@@ -78,6 +78,73 @@ def test_many_at_once_are_all_served() -> None:
     run(body)
 
 
+def test_a_socket_at_hand_is_connected_without_waiting() -> None:
+    async def body() -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as server, socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            target = Address("127.0.0.1", server.getsockname()[1])
+            async with sides() as (inside, _, _):
+                assert inside.begin(target) == (None, False)
+                (await inside(target, 5)).close()
+                server.accept()[0].close()
+                ours, connected = inside.begin(target)
+                assert ours is not None
+                # Where the kernel takes its time the call waits for the same socket.
+                assert connected or await inside(target, 5, ours) is ours
+                theirs, _ = server.accept()
+                with ours, theirs:
+                    assert ours.getsockname() == theirs.getpeername()
+                    assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                    assert not ours.getblocking()
+                for nowhere in (Address("127.0.0.1", taken.getsockname()[1]), Address("no address", 1)):
+                    refused, connected = inside.begin(nowhere)
+                    assert not connected
+                    if refused is not None:
+                        refused.close()
+
+    run(body)
+
+
+def test_a_connection_that_takes_its_time_is_waited_for() -> None:
+    async def body() -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.socket() as first:
+            target = Address("127.0.0.1", server.getsockname()[1])
+            async with sides() as (inside, _, _):
+                (await inside(target, 5)).close()
+                server.accept()[0].close()
+                # It takes the one place there is: the kernel answers nobody else for now.
+                first.connect(server.getsockname())
+                ours, connected = inside.begin(target)
+                assert ours is not None
+                assert not connected
+                waiting = asyncio.create_task(inside(target, 10, ours))
+                await asyncio.sleep(0.02)
+                assert not waiting.done()
+                server.accept()[0].close()
+                with await waiting:
+                    server.accept()[0].close()
+
+    run(body)
+
+
+def test_sockets_on_their_way_are_closed_with_it() -> None:
+    async def body() -> None:
+        for steps in range(16):
+            async with sides() as (inside, _, _):
+                before = len(os.listdir("/proc/self/fd"))
+                reaching = asyncio.create_task(inside(Address("127.0.0.1", 9), 0))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                reaching.cancel()
+                inside.close()
+                await asyncio.gather(reaching, return_exceptions=True)
+                for _ in range(16):
+                    await asyncio.sleep(0)
+                assert len(os.listdir("/proc/self/fd")) == before
+
+    run(body)
+
+
 def test_a_refusal_is_tried_again_and_then_said() -> None:
     async def body() -> None:
         with socket.socket() as taken:
