@@ -146,7 +146,8 @@ class Builds:
                 self._events.emit("builder", "fail", query.names[0] if query.names else "", {"error": str(error)})
                 return
             finally:
-                await asyncio.to_thread(shutil.rmtree, folder, True)
+                # Nobody has to wait for it: it is in no other build's way, and what a crash leaves goes at the start.
+                self._spawn(asyncio.to_thread(shutil.rmtree, folder, True), "removing a build's context")
         self.tend()
         if image:
             self._events.emit("image", "build", image, {"name": query.names[0] if query.names else image})

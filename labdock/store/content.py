@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import time
 from collections.abc import Iterator
@@ -161,7 +162,7 @@ class Ingest:
         self._size = 0
         self._done = False
         try:
-            self._file = open(path, "r+b" if keep and path.exists() else "w+b", buffering=0)  # noqa: SIM115
+            self._file = _EarlyFile(path, "r+b" if keep and path.exists() else "w+b")
             while chunk := self._file.read(1 << 20):
                 self._hash.update(chunk)
                 self._size += len(chunk)
@@ -256,6 +257,20 @@ class Ingest:
         if not self._done and not self._keep:
             self._path.unlink(missing_ok=True)
         self._store._open_ingests.discard(str(self._path))
+
+
+class _EarlyFile(io.FileIO):
+    """A raw file that is written in order, and that the disk begins to write meanwhile."""
+
+    _waiting = 0
+
+    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]
+        written = super().write(data)
+        self._waiting += written
+        if self._waiting >= _FLUSH:
+            filesystems.begin_writing(self.fileno(), self.tell() - self._waiting, self._waiting)
+            self._waiting = 0
+        return written
 
 
 def _size_of(entry: os.DirEntry[str]) -> int:

@@ -84,8 +84,11 @@ class _Writer:
         above = whole.rstrip(b"/") + b"/" if whole else b""
         below = path + b"/" if path else b""
         inner = []
-        for name in sorted(map(os.fsencode, os.listdir(fd))):
+        names, others = _list(fd)
+        for name in names:
             try:
+                if name not in others and self._add_file(fd, name, above + name):
+                    continue
                 found = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 if stat.S_ISDIR(found.st_mode):
                     inner.append(below + name)
@@ -99,15 +102,11 @@ class _Writer:
         kind = KINDS.get(stat.S_IFMT(found.st_mode))
         if kind is None:
             return
-        if found.st_nlink > 1:
-            first = self._links.setdefault((found.st_dev, found.st_ino), shown)
-            if first != shown:
-                entry = _entry(shown, headers.LINK, found)
-                entry.link = first
-                self._put(headers.encode(entry))
-                return
         if kind == headers.FILE:
-            self._add_file(folder, name, shown)
+            if not self._add_file(folder, name, shown):
+                raise FileNotFoundError(errno.ENOENT, "replaced while it was read", os.fsdecode(shown))
+            return
+        if found.st_nlink > 1 and self._add_link(shown, found):
             return
         entry = _entry(shown, kind, found)
         if kind == headers.SYMLINK:
@@ -116,12 +115,31 @@ class _Writer:
             entry.major, entry.minor = os.major(found.st_rdev), os.minor(found.st_rdev)
         self._put(headers.encode(entry))
 
-    def _add_file(self, folder: int, name: bytes, shown: bytes) -> None:
-        fd = open_file(name, folder)
+    def _add_link(self, shown: bytes, found: os.stat_result) -> bool:
+        """Whether this was another name of what is in the archive already."""
+        first = self._links.setdefault((found.st_dev, found.st_ino), shown)
+        if first == shown:
+            return False
+        entry = _entry(shown, headers.LINK, found)
+        entry.link = first
+        self._put(headers.encode(entry))
+        return True
+
+    def _add_file(self, folder: int, name: bytes, shown: bytes) -> bool:
+        """False when *name* is a file no longer but another thing."""
+        try:
+            fd = open_file(name, folder)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                # A link or a socket by now.
+                return False
+            raise
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
-                raise FileNotFoundError(errno.ENOENT, "replaced while it was read", os.fsdecode(shown))
+                return False
+            if found.st_nlink > 1 and self._add_link(shown, found):
+                return True
             entry = _entry(shown, headers.FILE, found)
             entry.xattrs = public_xattrs(read_xattrs(fd))
             entry.size = left = found.st_size
@@ -133,6 +151,7 @@ class _Writer:
                 self._put(data)
             if padding := -found.st_size % BLOCK:
                 self._buffer += bytes(padding)
+            return True
         finally:
             os.close(fd)
 
@@ -153,6 +172,20 @@ class _Writer:
     def finish(self) -> None:
         self._buffer += _END
         self._flush()
+
+
+def _list(folder: int) -> tuple[list[bytes], set[bytes]]:
+    """The names in *folder*, sorted, and those that are no plain files, which need a look before they are opened."""
+    names: list[bytes] = []
+    others: set[bytes] = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = os.fsencode(entry.name)
+            names.append(name)
+            if not entry.is_file(follow_symlinks=False):
+                others.add(name)
+    names.sort()
+    return names, others
 
 
 def _entry(name: bytes, kind: bytes, found: os.stat_result) -> Entry:

@@ -17,6 +17,10 @@ CONTIGUOUS, PAX, PAX_GLOBAL, GNU_NAME, GNU_LINK, GNU_SPARSE = b"7", b"x", b"g", 
 
 XATTR = b"SCHILY.xattr."
 _LAYOUT = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")
+#: The same with the numbers beside each other in one.
+_JOINED = struct.Struct("100s48s8s1s100s8s32s32s16s155s12x")
+_NO_DEVICE = b"0000000\0" * 2
+_PAX_NUMBERS = b"0000644\x00" + _NO_DEVICE + b"%011o\x0000000000000\x00"
 _MAGIC = b"ustar\x0000"
 _MAX_OCTAL_7 = 0o7777777
 _MAX_OCTAL_11 = 0o77777777777
@@ -43,9 +47,11 @@ class Entry:
 def encode(entry: Entry) -> bytes:
     """*entry*'s header block, after a PAX header where ustar does not hold it all. The same entry, the same bytes."""
     records: dict[bytes, bytes] = {}
-    name, prefix = _split(entry.name)
-    if not name:
-        records[b"path"], name = entry.name, entry.name[:100]
+    name, prefix = entry.name, b""
+    if len(name) > 100:
+        name, prefix = _split(name)
+        if not name:
+            records[b"path"], name = entry.name, entry.name[:100]
     link = entry.link
     if len(link) > 100:
         records[b"linkpath"], link = link, link[:100]
@@ -53,55 +59,31 @@ def encode(entry: Entry) -> bytes:
     if nanoseconds or not 0 <= seconds <= _MAX_OCTAL_11:
         records[b"mtime"] = _format_time(entry.mtime_ns)
         seconds = min(max(seconds, 0), _MAX_OCTAL_11)
-    numbers = {
-        b"uid": (entry.uid, _MAX_OCTAL_7),
-        b"gid": (entry.gid, _MAX_OCTAL_7),
-        b"size": (entry.size, _MAX_OCTAL_11),
-    }
-    for key, (value, most) in numbers.items():
-        if value > most:
-            records[key] = b"%d" % value
+    uid, gid, size = entry.uid, entry.gid, entry.size
+    if uid > _MAX_OCTAL_7:
+        records[b"uid"], uid = b"%d" % uid, 0
+    if gid > _MAX_OCTAL_7:
+        records[b"gid"], gid = b"%d" % gid, 0
+    if size > _MAX_OCTAL_11:
+        records[b"size"], size = b"%d" % size, 0
     for key, data in entry.xattrs.items():
         records[XATTR + key] = data
-    block = _block(
-        name,
-        entry.mode,
-        entry.uid if entry.uid <= _MAX_OCTAL_7 else 0,
-        entry.gid if entry.gid <= _MAX_OCTAL_7 else 0,
-        entry.size if entry.size <= _MAX_OCTAL_11 else 0,
-        seconds,
-        entry.type,
-        link,
-        entry.major,
-        entry.minor,
-        prefix,
-    )
+    numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (entry.mode, uid, gid, size, seconds)
+    device = b"%07o\0%07o\0" % (entry.major, entry.minor) if entry.major or entry.minor else _NO_DEVICE
+    block = _block(name, numbers, entry.type, link, device, prefix)
     if not records:
         return block
-    body = b"".join(_record(key, records[key]) for key in sorted(records))
+    body = b"".join([_record(key, records[key]) for key in sorted(records)])
     title = (b"PaxHeaders.0/" + entry.name.rstrip(b"/").rpartition(b"/")[2])[:100]
-    return _block(title, 0o644, 0, 0, len(body), 0, PAX, b"", 0, 0, b"") + body + bytes(-len(body) % BLOCK) + block
+    block_before = _block(title, _PAX_NUMBERS % len(body), PAX, b"", _NO_DEVICE, b"")
+    return b"%b%b%b%b" % (block_before, body, bytes(-len(body) % BLOCK), block)
 
 
-def _block(
-    name: bytes,
-    mode: int,
-    uid: int,
-    gid: int,
-    size: int,
-    mtime: int,
-    type: bytes,
-    link: bytes,
-    major: int,
-    minor: int,
-    prefix: bytes,
-) -> bytes:
-    parts = (
-        name, b"%07o" % mode, b"%07o" % uid, b"%07o" % gid, b"%011o" % size, b"%011o" % mtime, _SPACES, type, link,
-        _MAGIC, b"", b"", b"%07o" % major, b"%07o" % minor, prefix,
-    )  # fmt: skip
-    block = _LAYOUT.pack(*parts)
-    return b"%b%06o\0 %b" % (block[:148], sum(block), block[156:])
+def _block(name: bytes, numbers: bytes, type: bytes, link: bytes, device: bytes, prefix: bytes) -> bytes:
+    """*numbers*: mode, uid, gid, size and mtime as the block has them; *device*: major and minor."""
+    block = _JOINED.pack(name, numbers, _SPACES, type, link, _MAGIC, b"", b"", device, prefix)
+    # Zeros add nothing, and are most of it.
+    return b"%b%06o\0 %b" % (block[:148], sum(block.translate(None, b"\0")), block[156:])
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:

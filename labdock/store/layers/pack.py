@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Collection
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from labdock.store.layers import headers
+from labdock.store.layers.hashing import Sha256
 from labdock.store.layers.headers import BLOCK, Entry
 from labdock.store.layers.rooted import open_folder
 from labdock.store.layers.unpack import OPAQUE, OVERLAY_XATTRS, WHITEOUT
@@ -73,30 +73,31 @@ def pack(
     after it (seconds since the epoch; SOURCE_DATE_EPOCH) become it. *leave*: paths that are left out, with all in them.
     Raises OSError.
     """
-    packer = _Packer(out, latest, leave)
     below = below or RootLook()
     pending = [b""]
-    while pending:
-        path = pending.pop()
-        try:
-            fd = open_folder(tree, path, links=False)
-        except FileNotFoundError:
-            # Removed by a process that still runs in there.
-            continue
-        try:
-            inner = packer.add_folder(fd, path, below)
-        finally:
-            os.close(fd)
-        pending.extend(reversed(inner))
-    return packer.finish()
+    with Sha256() as hashed:
+        packer = _Packer(out, hashed, latest, leave)
+        while pending:
+            path = pending.pop()
+            try:
+                fd = open_folder(tree, path, links=False)
+            except FileNotFoundError:
+                # Removed by a process that still runs in there.
+                continue
+            try:
+                inner = packer.add_folder(fd, path, below)
+            finally:
+                os.close(fd)
+            pending.extend(reversed(inner))
+        return packer.finish()
 
 
 class _Packer:
-    def __init__(self, out: Sink, latest: int | None, leave: Collection[bytes]) -> None:
+    def __init__(self, out: Sink, hashed: Sha256, latest: int | None, leave: Collection[bytes]) -> None:
         self._out = out
+        self._hash = hashed
         self._leave = leave
         self._latest_ns = None if latest is None else latest * 10**9
-        self._hash = hashlib.sha256()
         self._buffer = bytearray()
         self._size = 0
         self._entries = 0
@@ -194,10 +195,11 @@ class _Packer:
             self._flush()
 
     def _flush(self) -> None:
-        self._hash.update(self._buffer)
-        self._out.write(memoryview(self._buffer))
-        self._size += len(self._buffer)
-        self._buffer = bytearray()
+        # A new buffer each time: the old one may still be hashed.
+        full, self._buffer = memoryview(self._buffer), bytearray()
+        self._hash.update(full)
+        self._out.write(full)
+        self._size += len(full)
 
     def finish(self) -> Packed:
         self._buffer += _END

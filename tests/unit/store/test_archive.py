@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from labdock.errors import Corrupt, InvalidRequest
+from labdock.store.layers import headers
 from labdock.store.layers.archive import write_archive
 from labdock.store.layers.extract import extract
+from labdock.store.layers.headers import Entry
 from labdock.store.layers.rooted import FLAGS, follow, open_folder
 
 
@@ -114,6 +116,56 @@ def test_a_socket_is_left_out(tree: Path) -> None:
         made.bind(str(tree / "s"))
         with read(tree, b".", b"") as found:
             assert "s" not in found.getnames()
+
+
+def test_what_is_replaced_after_its_folder_was_listed_is_taken_as_what_it_is_then(tmp_path: Path) -> None:
+    import socket
+
+    (tmp_path / "a").write_bytes(b"a" * (1 << 20))
+    for name in ("folder", "gone", "link", "named", "socket"):
+        (tmp_path / name).write_text("a file at first")
+
+    class Swapping:
+        whole = io.BytesIO()
+
+        def write(self, data: bytes | memoryview, /) -> int:
+            if not (tmp_path / "folder").is_dir():
+                for name in ("folder", "gone", "link", "named", "socket"):
+                    (tmp_path / name).unlink()
+                (tmp_path / "folder").mkdir()
+                (tmp_path / "folder/inner").write_text("inner")
+                (tmp_path / "link").symlink_to("/etc/passwd")
+                os.link(tmp_path / "a", tmp_path / "named")
+                with socket.socket(socket.AF_UNIX) as made:
+                    made.bind(str(tmp_path / "socket"))
+            return self.whole.write(data)
+
+    out = Swapping()
+    fd = os.open(tmp_path, FLAGS)
+    try:
+        write_archive(fd, b".", b"", out)
+    finally:
+        os.close(fd)
+    out.whole.seek(0)
+    with tarfile.open(fileobj=out.whole) as found:
+        assert found.getnames() == ["a", "link", "named", "folder", "folder/inner"]
+        assert found.getmember("link").linkname == "/etc/passwd"
+        assert found.getmember("folder").isdir()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Entry(b"\xff" * 150 + b"/" + b"\xfe" * 100, headers.LINK, 0o7777, link=b"\xff" * 100),
+        Entry(b"dev/tty", headers.CHAR, uid=0o7777777, gid=0o7777777, major=4095, minor=(1 << 20) - 1),
+        Entry(b"f", size=0o77777777777, mtime_ns=0o77777777777 * 10**9),
+    ],
+    ids=["all bytes high", "device", "large numbers"],
+)
+def test_a_full_header_is_one_block_that_reads_back(entry: Entry) -> None:
+    block = headers.encode(entry)
+    assert len(block) == headers.BLOCK and headers.decode(block) == entry
+    assert tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape").name == os.fsdecode(entry.name)
 
 
 def test_a_tree_comes_back_the_same(tree: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from labdock.errors import Corrupt, InvalidRequest, NotFound, StorageFull
 from labdock.store.content import ContentStore, translate
+from labdock.sys import filesystems
 
 HELLO = "sha256:" + hashlib.sha256(b"hello").hexdigest()
 
@@ -45,6 +46,22 @@ def test_an_ingest_is_no_blob_until_committed(content: ContentStore) -> None:
         ingest.write(b"dropped")
     assert [digest for digest, _ in content.walk()] == [HELLO]
     assert list((content.root / "ingest").iterdir()) == []
+
+
+def test_the_disk_begins_to_write_what_a_writer_that_hashes_by_itself_wrote(
+    content: ContentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(filesystems, "begin_writing", lambda fd, offset, size: begun.append((offset, size)))
+    data = os.urandom(1 << 20) * 20
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    with content.ingest("packed") as ingest:
+        for start in range(0, len(data), 1 << 20):
+            ingest.file.write(data[start : start + (1 << 20)])
+        assert begun == [(0, 8 << 20), (8 << 20, 8 << 20)]
+        assert not content.has(digest)
+        ingest.commit_hashed(digest)
+    assert content.read(digest, limit=len(data)) == data
 
 
 def test_wrong_bytes_and_wrong_sizes_are_refused(content: ContentStore) -> None:

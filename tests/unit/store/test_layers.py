@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import hashlib
 import io
 import os
 import stat
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,3 +190,43 @@ def test_compression_is_told_by_the_first_bytes_and_damage_is_corrupt() -> None:
                 damaged = Plain(io.BytesIO(packed[: len(packed) // 2]))
                 while damaged.read(1 << 16):
                     pass
+
+
+def test_a_large_layer_has_the_digest_of_its_bytes(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(os.urandom(3 << 20))
+    (tmp_path / "small").write_bytes(b"small")
+    out = io.BytesIO()
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        packed = pack(fd, out)
+    finally:
+        os.close(fd)
+    assert packed.size == len(out.getvalue())
+    assert packed.diff_id == f"sha256:{hashlib.sha256(out.getvalue()).hexdigest()}"
+    out.seek(0)
+    with tarfile.open(fileobj=out) as tar:
+        found = {each.name: tar.extractfile(each) for each in tar if each.isfile()}
+        assert {name: file and file.read() for name, file in found.items()} == {
+            name: (tmp_path / name).read_bytes() for name in ("a", "b", "c", "small")
+        }
+
+
+def test_a_disk_that_fills_while_a_layer_is_packed_ends_the_hashing_too(tmp_path: Path) -> None:
+    class Full:
+        size = 0
+
+        def write(self, data: bytes | memoryview, /) -> int:
+            self.size += len(data)
+            if self.size > 6 << 20:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return len(data)
+
+    (tmp_path / "large").write_bytes(bytes(9 << 20))
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            pack(fd, Full())
+    finally:
+        os.close(fd)
+    assert not [thread for thread in threading.enumerate() if thread.name == "labdock-hash"]
