@@ -54,7 +54,8 @@ def load(face: Face, named: tuple[str, ...] = ()) -> Project:
     profiles = {*settings.profiles, *filter(None, os.environ.get("COMPOSE_PROFILES", "").split(","))}
     text = None
     if given == ("-",):
-        text = face.read_input().decode("utf-8", "replace")
+        # Lines are counted as the user sees them: a cell's first is the magic's own.
+        text = "\n" * (face.input_line - 1) + face.read_input().decode("utf-8", "replace")
         if face.keeps_results:
             _cells[folder or Path.cwd()] = text
     request = loading.Request(

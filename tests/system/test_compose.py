@@ -138,6 +138,26 @@ def test_the_output_of_all_and_the_exit_code_of_one(engine: EngineUnderTest, fol
     assert engine.docker("ps", "-aq") == ""
 
 
+def test_images_are_built_where_the_files_say_how(engine: EngineUnderTest, folder: Path) -> None:
+    (folder / "app").mkdir()
+    (folder / "app" / "Dockerfile").write_text("FROM busybox\nARG WORD\nRUN echo $WORD > /word\nCMD cat /word\n")
+    (folder / "compose.yaml").write_text(
+        "services:\n"
+        "  folder: {build: {context: app, args: {WORD: one}}}\n"
+        '  inline: {image: "mine:1", build: {dockerfile_inline: "FROM busybox\\nCMD echo two"}}\n'
+    )
+    said = labdock(engine, folder, "up", "--no-color")
+    assert "folder-1  | one" in said and "inline-1  | two" in said
+    labels = engine.docker("image", "inspect", "-f", "{{json .Config.Labels}}", "shop-folder")
+    assert '"com.docker.compose.service":"folder"' in labels
+    (folder / "app" / "Dockerfile").write_text("FROM busybox\nCMD echo three\n")
+    labdock(engine, folder, "build", "-q", "folder")
+    assert "folder-1  | three" in labdock(engine, folder, "up"), "another image, another container"
+    labdock(engine, folder, "down", "--rmi", "all")
+    assert engine.docker("image", "ls", "-q", "shop-folder") == ""
+    assert engine.docker("image", "ls", "-q", "mine:1") == ""
+
+
 def seen(engine: EngineUnderTest) -> dict[str, object]:
     """Containers, networks and volumes by what a program in them would see; names of either style."""
     found: dict[str, object] = {}

@@ -21,6 +21,6 @@ def test_compose_from_top_to_bottom(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert "Container shop-web-1 Running" in said and "Container shop-client-2 Started" in said
     assert '"image": "nginx:1.27"' in of(shown, "%%compose -p lines")
     said = of(shown, "%%compose config -q")
-    assert "the cell:4: services.web.prots: unknown key" in said and "did you mean 'ports'?" in said
+    assert "the cell:5: services.web.prots: unknown key" in said and "did you mean 'ports'?" in said
     assert "Volume shop_pages Removed" in of(shown, "%%compose -p shop down")
     assert "shop" not in of(shown, "%container ps -a")
