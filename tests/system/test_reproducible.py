@@ -19,6 +19,8 @@ from tests.system.conftest import EngineUnderTest, short_folder
 
 pytestmark = pytest.mark.root
 
+CHECKOUT = Path(__file__).parents[2]
+
 #: Made by the set-up of the tests when root runs them.
 OTHER = "labdock-test"
 
@@ -33,15 +35,21 @@ CMD ["cat", "made"]
 """
 
 
+def become(user: str) -> list[str]:
+    """What runs a command as *user*, who is shown the checkout where it lies in a folder that is closed to others."""
+    entry = pwd.getpwnam(user)
+    ids = ["setpriv", "--reuid", str(entry.pw_uid), "--regid", str(entry.pw_gid), "--clear-groups", "--"]
+    seen = subprocess.run([*ids, "test", "-r", str(CHECKOUT / "pyproject.toml")], check=False, timeout=60)
+    if seen.returncode == 0:
+        return ids
+    return ["unshare", "--mount", "bash", str(CHECKOUT / "scripts/reveal.sh"), str(CHECKOUT), *ids]
+
+
 def run_as(user: str, engine: EngineUnderTest, *words: str, umask: int) -> str:
     """labdock with *words*, as *user*, in *engine*'s folders."""
-    entry = pwd.getpwnam(user)
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("labdock")), *words],
-        env={**engine.environment, "HOME": entry.pw_dir, "USER": user, "PYTHONDONTWRITEBYTECODE": "1"},
-        user=entry.pw_uid,
-        group=entry.pw_gid,
-        extra_groups=[],
+        [*become(user), str(Path(sys.executable).with_name("labdock")), *words],
+        env={**engine.environment, "HOME": pwd.getpwnam(user).pw_dir, "USER": user, "PYTHONDONTWRITEBYTECODE": "1"},
         umask=umask,
         capture_output=True,
         text=True,
