@@ -56,14 +56,17 @@ def table(
     """Medians in milliseconds, ratios beside their goals."""
     names = [engine.name for engine in engines]
     names += sorted({name for row in rows for name in row.series} - set(names))
-    lines = [f"{'median of each, ms':<44}" + "".join(f"{name:>10}" for name in names) + f"{'ratio':>9}{'goal':>9}"]
+    width = max([10, *(len(name) + 2 for name in names)])
+    lines = [f"{'median of each, ms':<44}" + "".join(f"{name:>{width}}" for name in names) + f"{'ratio':>9}{'goal':>9}"]
     for row in rows:
-        cells = "".join(f"{row.series[n].median * 1000:>10.1f}" if n in row.series else f"{'-':>10}" for n in names)
+        cells = "".join(
+            f"{row.series[n].median * 1000:>{width}.1f}" if n in row.series else f"{'-':>{width}}" for n in names
+        )
         ratio = f"{row.ratio:>9.2f}" if row.ratio is not None else f"{'-':>9}"
         lines.append(f"{row.title:<44}{cells}{ratio}{f'≤ {row.goal:g}':>9}{_verdict(row.ratio, row.goal)}")
     total = {name: sum(u.pss for u in memory.get(name, ())) / 1024 for name in names}
     for amount in (*amounts, Amount("idle memory, MiB PSS", MEMORY_GOAL, {n: t for n, t in total.items() if t})):
-        cells = "".join(f"{amount.values[n]:>10.2f}" if n in amount.values else f"{'-':>10}" for n in names)
+        cells = "".join(f"{amount.values[n]:>{width}.2f}" if n in amount.values else f"{'-':>{width}}" for n in names)
         verdict = _verdict(amount.values.get(OURS), amount.goal)
         lines.append(f"{amount.title:<44}{cells}{'':>9}{f'≤ {amount.goal:g}':>9}{verdict}")
     lines.append("")
