@@ -26,6 +26,7 @@ from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
 from labdock.schema.container import ContainerConfig, HealthcheckConfig
 from labdock.schema.oci import LAYER_TAR, History, ImageConfig, RuntimeConfig
+from labdock.store.content import translate
 from labdock.store.intents import Intent, Intents
 from labdock.store.layers.pack import RootLook, pack
 from labdock.store.layers.rooted import FLAGS
@@ -158,6 +159,8 @@ class Commits:
                     return None
                 hold(packed.diff_id)
                 ingest.commit_hashed(packed.diff_id)
+        except OSError as error:
+            raise translate(error, f"packing what container {record.id[:12]} changed") from error
         finally:
             os.close(tree)
         return Layer(LAYER_TAR, packed.diff_id, packed.size, packed.diff_id)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import docker.errors
 import pytest
+import requests
+import urllib3
 from docker.models.containers import Container
 
 from tests.system.conftest import EngineUnderTest, wait_until
@@ -249,3 +251,26 @@ def test_large_copies_need_little_memory(engine: EngineUnderTest, client: docker
     assert sum(map(len, container.export())) >= size
     container.commit("large")
     assert peak(engine) - before < 80
+
+
+def test_an_engine_killed_during_an_export_breaks_it_off_and_the_next_exports_whole(
+    engine: EngineUnderTest, client: docker.DockerClient
+) -> None:
+    size = 48 << 20
+    container = client.containers.run("busybox", ["sleep", "1000"], detach=True)
+    assert container.exec_run(["dd", "if=/dev/zero", "of=/big", "bs=1M", "count=48"]).exit_code == 0
+    before = engine.pid("engine")
+    pieces = container.export()
+    received = len(next(iter(pieces)))
+    engine.kill("engine")
+    try:
+        received += sum(map(len, pieces))
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError):
+        assert received < size
+    else:
+        pytest.fail("an archive that was cut off must not be taken for whole")
+    wait_until(lambda: engine.pid("engine") not in (0, before), "a new engine runs")
+    wait_until(lambda: engine.docker("version", "--format", "{{.Server.Version}}", check=False), "it answers")
+    container.reload()
+    assert container.status == "running"
+    assert sum(map(len, container.export())) > size

@@ -127,6 +127,21 @@ def test_a_pull_and_a_load_that_fill_the_disk_leave_nothing_and_succeed_when_the
     assert "Loaded image" in small.docker("load", "-i", str(archive))
 
 
+def test_a_commit_that_fills_the_disk_leaves_no_image_and_a_container_that_goes_on(small: EngineUnderTest) -> None:
+    small.start()
+    small.docker("pull", "busybox")
+    small.docker("run", "-d", "--name", "works", "busybox", "sh", "-c", "while :; do date +%s%N > /dev/shm/tick; done")
+    small.docker("exec", "works", "dd", "if=/dev/urandom", "of=/big", "bs=1M", "count=4")
+    ballast = fill(small.root / "disk", leave=2 * MEBIBYTE)
+    assert "No space left on device" in attempt(small, "commit", "works", "kept")
+    assert small.docker("images", "-q", "kept") == ""
+    tick = small.docker("exec", "works", "cat", "/dev/shm/tick")
+    wait_until(lambda: small.docker("exec", "works", "cat", "/dev/shm/tick") != tick, "its program goes on")
+    ballast.unlink()
+    assert small.docker("commit", "works", "kept").startswith("sha256:")
+    assert small.docker("run", "--rm", "kept", "stat", "-c", "%s", "/big") == str(4 * MEBIBYTE)
+
+
 def attempt(engine: EngineUnderTest, *arguments: str) -> str:
     """The words of a docker command that must fail."""
     done = subprocess.run(
