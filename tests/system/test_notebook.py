@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,21 +106,33 @@ def free_port() -> int:
         return port
 
 
-def test_quickstart_from_top_to_bottom(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an engine beforehand: the first cell that needs one starts it."""
+def execute_notebook(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, replaced: Mapping[str, str] | None = None
+) -> Any:
+    """``notebooks/NAME.ipynb`` with its outputs, texts *replaced* in its cells, from a kernel of its own.
+
+    There is no engine beforehand: the first cell that needs one starts it.
+    """
     engine = EngineUnderTest(folder)
-    notebook = nbformat.read(NOTEBOOKS / "quickstart.ipynb", as_version=4)  # type: ignore[no-untyped-call]
-    port = free_port()
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)  # type: ignore[no-untyped-call]
     for cell in notebook.cells:
-        cell.source = cell.source.replace("8080", str(port))
-    for name in set(os.environ) - set(kernel_environment(engine, folder)):
-        monkeypatch.delenv(name)
+        for old, new in (replaced or {}).items():
+            cell.source = cell.source.replace(old, new)
+    known = kernel_environment(engine, folder)
+    for variable in set(os.environ) - set(known):
+        monkeypatch.delenv(variable)
     sockets = Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "k")}})
     client = NotebookClient(notebook, config=sockets, timeout=120, resources={"metadata": {"path": str(folder)}})
     try:
-        client.execute(env=kernel_environment(engine, folder))
+        client.execute(env=known)
     finally:
         engine.stop()
+    return notebook
+
+
+def test_quickstart_from_top_to_bottom(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    notebook = execute_notebook("quickstart", folder, monkeypatch, {"8080": str(port)})
     shown = {cell.source.split("\n")[0]: outputs_text(cell) for cell in notebook.cells if cell.cell_type == "code"}
     assert "Built hello-web" in shown["%%dockerfile -t hello-web"]
     assert any("200 <h1>Hello from a container</h1>" in text for text in shown.values())

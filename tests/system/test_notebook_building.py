@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
-from traitlets.config import Config
 
-from .conftest import EngineUnderTest
-from .test_notebook import NOTEBOOKS, folder, kernel_environment, outputs_text
+from .test_notebook import execute_notebook, folder, outputs_text
 
 __all__ = ["folder"]
 
 
 def test_building_from_top_to_bottom(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = EngineUnderTest(folder)
-    notebook = nbformat.read(NOTEBOOKS / "building.ipynb", as_version=4)  # type: ignore[no-untyped-call]
-    for name in set(os.environ) - set(kernel_environment(engine, folder)):
-        monkeypatch.delenv(name)
-    sockets = Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "k")}})
-    client = NotebookClient(notebook, config=sockets, timeout=120, resources={"metadata": {"path": str(folder)}})
-    try:
-        client.execute(env=kernel_environment(engine, folder))
-    finally:
-        engine.stop()
+    notebook = execute_notebook("building", folder, monkeypatch)
     shown: dict[str, str] = {}
     for cell in notebook.cells:
         if cell.cell_type == "code":

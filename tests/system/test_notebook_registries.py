@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbconvert import HTMLExporter
-from traitlets.config import Config
 
-from tests import stores
+from .test_notebook import execute_notebook, folder, free_port
 
-from .conftest import EngineUnderTest, short_folder
+__all__ = ["folder"]
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks/registries.ipynb"
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    made = short_folder()
-    yield made
-    stores.remove(made)
-    shutil.rmtree(made, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def execute(folder: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The notebook with its outputs, *port* instead of 5000. The first cell that needs an engine starts it."""
-    engine = EngineUnderTest(folder)
-    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
-    for cell in notebook.cells:
-        cell.source = cell.source.replace("5000", str(port))
-    known = engine.environment | {"HOME": str(folder), "IPYTHONDIR": str(folder / "ipython")}
-    del known["DOCKER_HOST"]
-    for name in set(os.environ) - set(known):
-        monkeypatch.delenv(name)
-    sockets = Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "k")}})
-    client = NotebookClient(notebook, config=sockets, timeout=120, resources={"metadata": {"path": str(folder)}})
-    try:
-        client.execute(env=known)
-    finally:
-        engine.stop()
-    return notebook
+    return execute_notebook("registries", folder, monkeypatch, {"5000": str(port)})
 
 
 def text_of(cell: Any) -> str:

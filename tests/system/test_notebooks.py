@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
-from traitlets.config import Config
 
-from .conftest import EngineUnderTest
-from .test_notebook import NOTEBOOKS, folder, kernel_environment, outputs_text
+from .test_notebook import NOTEBOOKS, execute_notebook, folder, outputs_text
 
 __all__ = ["folder"]
 
 
 def executed(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What each code cell has shown, by its source."""
-    engine = EngineUnderTest(folder)
-    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)  # type: ignore[no-untyped-call]
-    for name in set(os.environ) - set(kernel_environment(engine, folder)):
-        monkeypatch.delenv(name)
-    sockets = Config({"KernelManager": {"transport": "ipc", "ip": str(folder / "k")}})
-    client = NotebookClient(notebook, config=sockets, timeout=120, resources={"metadata": {"path": str(folder)}})
-    try:
-        client.execute(env=kernel_environment(engine, folder))
-    finally:
-        engine.stop()
+    notebook = execute_notebook(name, folder, monkeypatch)
     return {cell.source: outputs_text(cell) for cell in notebook.cells if cell.cell_type == "code"}
 
 
