@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from labdock.errors import LabdockError
 from labdock.network import links, pacing, rules
 from labdock.network.drivers import bridge, vlans
 from labdock.network.endpoints import choose_gateway
@@ -53,7 +54,7 @@ class Kernel:
                 continue
             try:
                 driver_.ensure(self._corner, network)
-            except Exception as error:
+            except (LabdockError, OSError) as error:
                 if network.id == default:
                     raise
                 # The way out may come up later than the engine; joining looks again.

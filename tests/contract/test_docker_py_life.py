@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import docker
@@ -12,7 +11,7 @@ import docker.errors
 import docker.types
 import pytest
 
-from .clients import PATIENCE, Engine
+from .clients import Engine, wait_until
 
 
 @pytest.fixture
@@ -20,13 +19,6 @@ def client(engine: Engine, clean: None) -> Iterator[Any]:
     found = docker.DockerClient(base_url=f"unix://{engine.socket}", timeout=60)
     yield found
     found.close()
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
 
 
 def test_limits_are_shown_as_sent_and_changed_by_an_update(client: Any) -> None:
@@ -63,7 +55,7 @@ def test_stats_have_what_clients_compute_with(client: Any) -> None:
 def test_a_healthcheck_is_run_and_told(client: Any) -> None:
     check = docker.types.Healthcheck(test=["CMD", "test", "-e", "/tmp"], interval=100_000_000, retries=1)
     made = client.containers.run("busybox", ["sleep", "60"], detach=True, healthcheck=check)
-    until(lambda: client.containers.get(made.id).health == "healthy")
+    wait_until(lambda: client.containers.get(made.id).health == "healthy", "it is healthy")
     assert [c.id for c in client.containers.list(filters={"health": "healthy"})] == [made.id]
     made.stop(timeout=0)
     with pytest.raises(docker.errors.APIError, match="Interval in Healthcheck cannot be less than 1ms"):
@@ -74,7 +66,7 @@ def test_an_images_healthcheck_is_run_and_a_container_may_refuse_it(client: Any)
     script = b"FROM busybox\nHEALTHCHECK --interval=100ms --retries=1 CMD echo looked\n"
     client.images.build(fileobj=io.BytesIO(script), tag="checked")
     made = client.containers.run("checked", ["sleep", "60"], detach=True)
-    until(lambda: client.containers.get(made.id).health == "healthy")
+    wait_until(lambda: client.containers.get(made.id).health == "healthy", "it is healthy")
     made.reload()
     assert made.attrs["Config"]["Healthcheck"] == {
         "Test": ["CMD-SHELL", "echo looked"], "Interval": 100_000_000, "Retries": 1,
@@ -102,7 +94,7 @@ def test_with_restart_always_wait_returns_at_the_first_end_and_removing_is_a_con
 def test_a_failing_container_is_restarted_as_often_as_it_may(client: Any) -> None:
     policy = {"Name": "on-failure", "MaximumRetryCount": 2}
     made = client.containers.run("busybox", ["sh", "-c", "echo run; exit 3"], detach=True, restart_policy=policy)
-    until(lambda: client.containers.get(made.id).status == "exited")
+    wait_until(lambda: client.containers.get(made.id).status == "exited", "it has ended")
     made.reload()
     assert (made.attrs["RestartCount"], made.attrs["State"]["ExitCode"]) == (2, 3)
     assert made.logs() == b"run\n" * 3
@@ -155,4 +147,4 @@ def test_a_restarted_auto_removed_container_stays_until_it_is_stopped(client: An
     made.reload()
     assert made.status == "running"
     made.stop(timeout=0)
-    until(lambda: client.containers.list(all=True, ignore_removed=True) == [])
+    wait_until(lambda: client.containers.list(all=True, ignore_removed=True) == [], "it is removed")

@@ -69,6 +69,8 @@ LINES = (
     Line("-v W/dir:/loop", status=125, said="too many levels of symbolic links"),
     # Read only.
     Line("-v W/dir:/a:ro", "touch /a/x", 1, "touch: /a/x: Read-only file system"),
+    Line("-v W/file:/etc/one:ro", "cat /etc/one; echo y >> /etc/one", 1, "/etc/one: Read-only file system"),
+    Line("--mount type=bind,src=W/file,dst=/one,readonly", "test -f /one && echo taken", said="taken"),
     Line("--mount type=bind,src=W/dir,dst=/a,readonly", "touch /a/x", 1, "Read-only file system"),
     Line("--mount type=bind,src=W/dir,dst=/a,ro,bind-recursive=readonly,bind-propagation=rprivate", "ls /a", said="f"),
     Line("-v ro:/a:ro", "touch /a/x", 1, "Read-only file system"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -14,6 +14,8 @@ from labdock.api.bodies import chunks
 from labdock.api.call import Call
 from labdock.api.streams.answer import LineAnswer, Send, StreamAnswer
 from labdock.errors import InvalidRequest
+
+log = logging.getLogger(__name__)
 
 
 async def list_images(call: Call) -> web.StreamResponse:
@@ -141,6 +143,9 @@ async def stream_archive(
     finally:
         close = getattr(archive, "aclose", None)
         if close is not None:
-            with contextlib.suppress(Exception):
+            try:
                 await close()
+            except Exception:
+                # What was sent is whole, or the answer was broken off; that something was left open is for the log.
+                log.exception("closing what %s was read from", request.path)
     return await answer.finish()
