@@ -24,8 +24,8 @@ demo: setup-demo ## run notebooks/quickstart.ipynb on a real engine, leave it as
 test: setup ## every test; ARGS="tests/unit -k name" for some
 	@scripts/test.sh $(ARGS)
 
-browser: setup ## what results look like and do in a real browser (needs chromium)
-	@scripts/user.sh .venv/bin/python -m pytest -q -m browser tests/browser
+browser: setup ## the tests in a real browser; ARGS="-k name" for some; pictures of what failed in build/pictures
+	@scripts/browser.sh $(ARGS)
 
 lab: setup-demo ## JupyterLab on the notebooks
 	@.venv/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
