@@ -199,6 +199,7 @@ COMPOSE = {
     "kill": ("compose_life:kill", "Force stop service containers"),
     "logs": ("compose_logs:logs", "View output from containers"),
     "ls": ("compose_showing:projects", "List projects"),
+    "pause": ("compose_life:pause", "Pause services"),
     "port": ("compose_showing:port", "Print the public port for a port binding"),
     "ps": ("compose_showing:ps", "List containers"),
     "pull": ("compose_images:pull", "Pull service images"),
@@ -209,7 +210,16 @@ COMPOSE = {
     "start": ("compose_life:start", "Start services"),
     "stop": ("compose_life:stop", "Stop services"),
     "top": ("compose_showing:top", "Display the running processes"),
+    "unpause": ("compose_life:unpause", "Unpause services"),
     "up": ("compose_up:up", "Create and start containers"),
+}
+KERNEL = {
+    "add": ("kernels:add", "Make an image a notebook kernel"),
+    "launch": ("kernels:launch", "Run a kernel for a front end that ignores provisioners"),
+    "list": ("kernels:listing", "List the kernels that labdock has made"),
+    "ls": ("kernels:listing", "List the kernels that labdock has made"),
+    "remove": ("kernels:remove", "Remove kernels from Jupyter"),
+    "rm": ("kernels:remove", "Remove kernels from Jupyter"),
 }
 BUILDER = {
     "build": IMAGE["build"],
@@ -235,6 +245,7 @@ ROOT = {
     "import": IMAGE["import"],
     "info": SYSTEM["info"],
     "inspect": ("inspecting:inspect", "Display detailed information on containers, images, networks, volumes"),
+    "kernel": ("tree:kernel", "Manage kernels inside images"),
     "load": IMAGE["load"],
     "login": ("registries:login", "Log in to a registry"),
     "logout": ("registries:logout", "Log out from a registry"),
@@ -262,6 +273,7 @@ registry = group("registry", REGISTRY, "Serve the engine's images to others.")
 network = group("network", NETWORK, "Manage networks.")
 volume = group("volume", VOLUME, "Manage volumes.")
 system = group("system", SYSTEM, "Manage the whole.")
+kernel = group("kernel", KERNEL, "Manage notebook kernels inside images.")
 engine = group("engine", ENGINE, "Manage the engine.")
 
 
