@@ -2,9 +2,24 @@
 
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
+import { cards } from './plugins/cards';
+import { drag } from './plugins/drag';
+import { highlight } from './plugins/highlight';
 import { model } from './plugins/model';
 import { panel } from './plugins/panel';
+import { running } from './plugins/running';
+import { status } from './plugins/status';
+import { viewers } from './plugins/viewers';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [model, panel];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [
+  model,
+  panel,
+  cards,
+  drag,
+  highlight,
+  running,
+  status,
+  viewers
+];
 
 export default plugins;

@@ -1,0 +1,24 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { IRunningSessionManagers } from '@jupyterlab/running';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { RunningContainers } from '../running/containers';
+import { DOMAIN, ILabdock } from '../tokens';
+
+/** Containers beside kernels and terminals. */
+export const running: JupyterFrontEndPlugin<void> = {
+  id: 'labdock:running',
+  description: 'Lists running containers in the panel of running sessions.',
+  autoStart: true,
+  requires: [ILabdock, IRunningSessionManagers],
+  optional: [ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    labdock: ILabdock,
+    managers: IRunningSessionManagers,
+    translator: ITranslator | null
+  ): void => {
+    const trans = (translator ?? nullTranslator).load(DOMAIN);
+    managers.add(new RunningContainers(labdock.model, app.commands, trans));
+  }
+};
