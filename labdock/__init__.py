@@ -62,6 +62,11 @@ def unload_ipython_extension(shell: object) -> None:
     notebook.unload_ipython_extension(shell)
 
 
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    """Where Jupyter finds the server extension."""
+    return [{"module": "labdock.jupyter"}]
+
+
 def _jupyter_labextension_paths() -> list[dict[str, str]]:
     """Where the JupyterLab extension lies, for ``jupyter-builder develop``."""
     return [{"src": "labextension", "dest": "labdock"}]

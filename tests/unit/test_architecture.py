@@ -38,7 +38,7 @@ ALLOWED: dict[str, str] = {
     # The two faces of a command show what it yields: the client's results and the schema's events.
     "cli": "errors schema client commands",
     "notebook": "errors schema client commands",
-    "jupyter": "errors client",
+    "jupyter": "errors schema client commands compose kernels",
     "labs": "errors client",
     "integrations": "errors client",
 }
