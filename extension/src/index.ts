@@ -3,6 +3,7 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { cards } from './plugins/cards';
+import { commands } from './plugins/commands';
 import { drag } from './plugins/drag';
 import { highlight } from './plugins/highlight';
 import { model } from './plugins/model';
@@ -14,12 +15,13 @@ import { viewers } from './plugins/viewers';
 const plugins: JupyterFrontEndPlugin<unknown>[] = [
   model,
   panel,
+  commands,
+  viewers,
   cards,
   drag,
   highlight,
   running,
-  status,
-  viewers
+  status
 ];
 
 export default plugins;

@@ -1,2 +1,4 @@
 import './base.css';
 import './views.css';
+import './panel.css';
+import './dialogs.css';

@@ -26,7 +26,7 @@ const PLAIN: Readonly<IStyle> = {
   inverse: false
 };
 // CSI, OSC (ended by BEL or ST), other escapes; and control characters that have no picture.
-// eslint-disable-next-line no-control-regex
+ 
 const SEQUENCE = /\x1b\[([0-9;:?<=>]*)[ -/]*([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]/g;
 const TAB = 8;
 
@@ -64,7 +64,7 @@ export function segments(line: string): ISegment[] {
 }
 
 function isPlain(line: string): boolean {
-  // eslint-disable-next-line no-control-regex
+   
   return !/[\x00-\x1f\x7f]/.test(line);
 }
 
@@ -74,7 +74,7 @@ function visible(line: string): string {
     return kept;
   }
   let column = 0;
-  // eslint-disable-next-line no-control-regex
+   
   return kept.replace(/\t|\x1b\[[0-9;:?]*[ -/]*[@-~]|[^\t\x1b]+/g, part => {
     if (part === '\t') {
       const wide = TAB - (column % TAB);

@@ -138,6 +138,6 @@ export class LogBuffer {
 
 function columnsOf(text: string): number {
   // Characters of East Asia and pictures take two places.
-  // eslint-disable-next-line no-control-regex
+   
   return /^[\x00-\u10ff]*$/.test(text) ? text.length : text.length + (text.match(/[\u1100-\uffff]/g)?.length ?? 0);
 }
