@@ -185,7 +185,7 @@ function addNaming(host: ICommandHost): string[] {
     execute: async one => {
       const title = trans.__('Make an image of %1', one.name);
       const asked = { title, label: trans.__('Name of the image'), text: one.name, okLabel: trans.__('Commit') };
-      const { value } = await InputDialog.getText({ ...asked, placeholder: 'name:tag' });
+      const { value } = await InputDialog.getText({ ...asked, placeholder: trans.__('name:tag') });
       if (value) {
         await model.api.commit(one.id, value);
         Notification.success(trans.__('The image %1 was made.', value));
