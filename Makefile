@@ -1,7 +1,7 @@
 # labdock: everything a contributor does. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo setup-bench demo test browser lab bench soak check notebooks picture clean
+.PHONY: help setup setup-demo setup-bench setup-vm demo test browser vm lab bench soak check notebooks picture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,10 @@ setup-bench: ## the same with podman and dockerd, the peers
 	@scripts/system.sh bench
 	@scripts/venv.sh
 
+setup-vm: ## what the virtual machine for `make vm` is made with
+	@scripts/system.sh vm
+	@scripts/venv.sh
+
 demo: setup-demo ## run notebooks/quickstart.ipynb on a real engine, leave it as build/quickstart.html
 	@scripts/demo.sh
 
@@ -26,6 +30,9 @@ test: setup ## every test; ARGS="tests/unit -k name" for some
 
 browser: setup ## what results look like and do in a real browser (needs chromium)
 	@scripts/user.sh .venv/bin/python -m pytest -q -m browser tests/browser
+
+vm: setup-vm ## limits kept by the kernel, in a virtual machine with systemd (emulated: some 10 minutes)
+	@scripts/vm.sh $(ARGS)
 
 lab: setup-demo ## JupyterLab on the notebooks
 	@.venv/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)

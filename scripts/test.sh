@@ -34,5 +34,5 @@ elif [ "$1" = --smoke ]; then
     smoke
     exit $status
 fi
-"${bounded[@]}" scripts/user.sh scripts/suite.sh "not root and not browser" "$@" || status=$?
+"${bounded[@]}" scripts/user.sh scripts/suite.sh "not root and not browser and not vm" "$@" || status=$?
 exit $status

@@ -12,11 +12,11 @@ from aiohttp import web
 from labdock.api.answers import API_VERSION, OLDEST_VERSION, error_answer
 from labdock.api.call import CURRENT, Call, Version, parse_version
 from labdock.api.facade import Engine
-from labdock.api.failures import explain
+from labdock.api.failures import REQUEST_ID, explain, identify
 from labdock.api.paths import PathTree
 from labdock.api.streams.wire import ClientGone
 from labdock.api.table import Row
-from labdock.errors import InvalidRequest, NotFound, Unsupported
+from labdock.errors import InvalidRequest, LabdockError, NotFound, Unsupported
 
 log = logging.getLogger("labdock.api")
 
@@ -36,6 +36,7 @@ class Dispatcher:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter() if log.isEnabledFor(logging.DEBUG) else 0.0
         row: Row | None = None
+        request_id = identify(request)
         response: web.StreamResponse
         try:
             row, call = self._route(request)
@@ -45,13 +46,23 @@ class Dispatcher:
         except ClientGone:
             response = error_answer(InvalidRequest("the client went away"))  # nobody will see it
         except Exception as error:
-            response = error_answer(explain(error))
+            response = self._refuse(request, request_id, explain(error))
         if row is not None and row.hijacks:
             response.force_close()
         if began:
             taken = (time.perf_counter() - began) * 1000
-            log.debug("%s %s → %s in %.1f ms", request.method, request.path_qs, response.status, taken)
+            line = "%s %s → %s in %.1f ms, request id %s"
+            log.debug(line, request.method, request.path_qs, response.status, taken, request_id)
         return response
+
+    @staticmethod
+    def _refuse(request: web.Request, request_id: str, error: LabdockError) -> web.Response:
+        """The answer, which names the request, and the line about it; failures of the engine's own are always told."""
+        answer = error_answer(error)
+        answer.headers[REQUEST_ID] = request_id
+        level = logging.WARNING if answer.status == 500 else logging.DEBUG
+        log.log(level, "%s %s refused: %s, request id %s", request.method, request.path, error, request_id)
+        return answer
 
     def _route(self, request: web.Request) -> tuple[Row, Call]:
         # The raw path: `%2F` must not split an image's name apart before the segments are cut.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from labdock.errors import Conflict
@@ -14,8 +15,9 @@ from labdock.runtime import Attachment, Stream
 class Session:
     """One client's streams. ``read`` and ``write`` wait until the container's program is there.
 
-    ``past`` is output from the log that goes first. ``keeps_stdin``: the program's stdin outlives this session, as
-    Docker has it for containers without ``StdinOnce``.
+    ``past`` is output from the log that goes first; ``follows``: it goes on to the end of the program, so that the
+    attachment is there for the stdin alone. ``keeps_stdin``: the program's stdin outlives this session, as Docker has
+    it for containers without ``StdinOnce``.
     """
 
     tty: bool
@@ -23,7 +25,9 @@ class Session:
     stdout: bool = True
     stderr: bool = True
     keeps_stdin: bool = False
-    past: deque[tuple[Stream, bytes]] = field(default_factory=deque)
+    past: AsyncGenerator[list[tuple[Stream, bytes]], None] | None = None
+    follows: bool = False
+    _batch: deque[tuple[Stream, bytes]] = field(default_factory=deque)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _attachment: Attachment | None = None
     _ended: asyncio.Event | None = None
@@ -54,12 +58,17 @@ class Session:
 
     async def read(self) -> tuple[Stream, bytes] | None:
         """The next (stream, bytes); None at the end."""
-        if self.past:
-            return self.past.popleft()
+        if self.past is not None and not self._batch:
+            try:
+                self._batch.extend(await anext(self.past))
+            except StopAsyncIteration:
+                self.past = None
+        if self._batch:
+            return self._batch.popleft()
         await self._ready.wait()
         if self._attachment is None:
             return None
-        piece = await self._attachment.read()
+        piece = None if self.follows else await self._attachment.read()
         if piece is None and self._ended is not None:
             await self._ended.wait()
         return piece
@@ -85,5 +94,7 @@ class Session:
         """Let go. Safe to call twice."""
         self._closed = True
         self._ready.set()
+        if self.past is not None:
+            await self.past.aclose()
         if self._attachment is not None:
             await self._attachment.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from labdock.engine.slack import Slack
 from labdock.engine.views import show_time
 from labdock.runtime import Stream
-from labdock.runtime.logs import read_batches, read_plain
+from labdock.runtime.logs import read_batches, read_pieces, read_plain
 
 #: How long a time before a line is, with its space.
 _TIME = len("2006-01-02T15:04:05.999999999Z ")
@@ -71,6 +71,25 @@ class LogSource:
                     if len(wanted) < 2:
                         batch = [piece for piece in batch if piece[0] in wanted]
                     if batch:
+                        yield batch
+
+    def replay(self, stdout: bool, stderr: bool, follow: bool) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
+        """What was written, as it was (a line that has no end yet too), and on to the container's end with *follow*."""
+        wanted = frozenset(name for name, given in (("stdout", stdout), ("stderr", stderr)) if given)
+        # Not what a program writes that is started meanwhile.
+        until = None if follow else time.time_ns()
+        return self._replay(wanted, self.ended if follow else None, until)
+
+    async def _replay(
+        self, wanted: frozenset[str], ended: asyncio.Event | None, until: int | None
+    ) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
+        found = (
+            read_pieces(self.path, ended=ended) if until is None else self._read_timed(None, until, None, None, False)
+        )
+        with _readers.reader():
+            async with contextlib.aclosing(found):
+                async for batch in found:
+                    if batch := [piece for piece in batch if piece[0] in wanted]:
                         yield batch
 
     async def _read_timed(

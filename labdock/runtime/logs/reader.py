@@ -76,6 +76,15 @@ async def read_plain(
             yield batch
 
 
+async def read_pieces(path: Path, *, ended: asyncio.Event | None = None) -> AsyncGenerator[list[Plain], None]:
+    """As :func:`read_plain`, in the pieces that the monitor wrote: the beginning of a line is not held back."""
+    follower = _Follower(path, ended, None) if ended is not None else None
+    batches = _read(_PlainReader(least=0), path, None, follower)
+    async with contextlib.aclosing(batches):
+        async for batch in batches:
+            yield batch
+
+
 async def _read(
     reader: _Lines[T], path: Path, tail: int | None, watch: _Follower | None
 ) -> AsyncGenerator[list[T], None]:
@@ -202,9 +211,10 @@ class _Reader:
 
 
 class _PlainReader:
-    """Without times: one pattern takes a whole chunk apart."""
+    """Without times: one pattern takes a whole chunk apart. *least*: as long is a part of a line that is given out."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: int = PIECE) -> None:
+        self._least = least
         self._parser = RecordParser()
         self._rest = b""
         self._parts: dict[Stream, bytes] = {}
@@ -240,7 +250,7 @@ class _PlainReader:
                 lines.append((stream, parts.pop(stream) + text if stream in parts else text))
                 continue
             part = parts.pop(stream, b"") + text[:-1]
-            if len(part) >= PIECE:
+            if len(part) >= self._least:
                 lines.append((stream, part))
             else:
                 parts[stream] = part
