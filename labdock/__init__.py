@@ -26,7 +26,7 @@ __all__ = ["aconnect", "connect", "dashboard", "load_ipython_extension", "unload
 def connect(environment: Mapping[str, str] | None = None, *, start: bool = True) -> Client:
     """A client for this user's engine, which is started at the first call (unless not *start*).
 
-    LABDOCK_HOST or DOCKER_HOST (``unix://…``) name another engine. Raises Unsupported for other addresses; the
+    LABDOCK_HOST, DOCKER_HOST or the chosen context name another engine. Raises Unsupported for other addresses; the
     client's calls raise :mod:`labdock.errors`, EngineUnreachable when nobody answers.
     """
     from labdock import client
@@ -60,3 +60,13 @@ def unload_ipython_extension(shell: object) -> None:
     from labdock import notebook
 
     notebook.unload_ipython_extension(shell)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    """Where Jupyter finds the server extension."""
+    return [{"module": "labdock.jupyter"}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Where the JupyterLab extension lies, for ``jupyter-builder develop``."""
+    return [{"src": "labextension", "dest": "labdock"}]

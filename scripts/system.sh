@@ -17,6 +17,7 @@ stop() {
     exit 1
 }
 have() { command -v "$1" >/dev/null 2>&1; }
+have_browser() { have chromium || have chromium-browser || have google-chrome || have google-chrome-stable; }
 
 # --- what is missing --------------------------------------------------------------------------------------------
 
@@ -40,6 +41,9 @@ missing_packages() {
         have docker-compose || gaps+=(docker-compose)
         # ADD of a repository runs the machine's git.
         have git || gaps+=(git)
+        # The pages' tests: a browser, and letters of Arial's widths, which JupyterLab asks for.
+        have_browser || gaps+=(chromium)
+        [ -d /usr/share/fonts/truetype/liberation ] || gaps+=(fonts-liberation)
     fi
     if [ "$wanted" = vm ]; then
         have qemu-system-x86_64 || gaps+=(qemu-system-x86)
@@ -63,6 +67,7 @@ missing_programs() {
     for program in "${programs[@]}"; do
         have "$program" || gaps+=("$program")
     done
+    [ "$wanted" = base ] || have_browser || gaps+=(chromium)
     echo "${gaps[*]}"
 }
 

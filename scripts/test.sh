@@ -1,6 +1,6 @@
 #!/bin/bash
-# Every test: the whole suite as an unprivileged user, and the smoke run as root. Arguments go to pytest (and then the
-# smoke run is left out).
+# Every test: the smoke run as root, the whole suite as an unprivileged user, and the pages in a browser. Arguments go to
+# pytest (and then only the suite is run).
 set -euo pipefail
 umask 022
 cd "$(dirname "$0")/.."
@@ -35,4 +35,8 @@ elif [ "$1" = --smoke ]; then
     exit $status
 fi
 "${bounded[@]}" scripts/user.sh scripts/suite.sh "not root and not browser and not vm" "$@" || status=$?
+if [ $# = 0 ]; then
+    echo "the pages in a browser:"
+    scripts/browser.sh || status=$?
+fi
 exit $status

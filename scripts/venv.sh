@@ -53,7 +53,8 @@ if ! fits; then
     fi
     say "installing labdock and what it needs into .venv"
     rm -f "$stamp"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --retries 5 \
+    # The JavaScript is scripts/extension.sh's: who needs no JupyterLab extension does not wait for it.
+    SKIP_JUPYTER_BUILDER=1 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --retries 5 \
         --editable '.[notebook,dev]' || stop "pip could not install what pyproject.toml names" "pip's own words are above; it is safe to run this again"
     echo "$wanted" >"$stamp"
     say ".venv is ready after $((SECONDS - begun)) s"

@@ -15,9 +15,9 @@ from labdock.runtime import Attachment, Stream
 class Session:
     """One client's streams. ``read`` and ``write`` wait until the container's program is there.
 
-    ``past`` is output from the log that goes first; ``follows``: it goes on to the end of the program, so that the
-    attachment is there for the stdin alone. ``keeps_stdin``: the program's stdin outlives this session, as Docker has
-    it for containers without ``StdinOnce``.
+    ``logged`` is output from the log that goes first; with ``log_only`` all output comes from there, also what is
+    written meanwhile, so that none is lost between the two. ``keeps_stdin``: the program's stdin outlives this session,
+    as Docker has it for containers without ``StdinOnce``.
     """
 
     tty: bool
@@ -25,9 +25,9 @@ class Session:
     stdout: bool = True
     stderr: bool = True
     keeps_stdin: bool = False
-    past: AsyncGenerator[list[tuple[Stream, bytes]], None] | None = None
-    follows: bool = False
-    _batch: deque[tuple[Stream, bytes]] = field(default_factory=deque)
+    logged: AsyncGenerator[list[tuple[Stream, bytes]], None] | None = None
+    log_only: bool = False
+    _pieces: deque[tuple[Stream, bytes]] = field(default_factory=deque)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _attachment: Attachment | None = None
     _ended: asyncio.Event | None = None
@@ -58,17 +58,19 @@ class Session:
 
     async def read(self) -> tuple[Stream, bytes] | None:
         """The next (stream, bytes); None at the end."""
-        if self.past is not None and not self._batch:
+        while not self._pieces and self.logged is not None:
             try:
-                self._batch.extend(await anext(self.past))
+                self._pieces.extend(await anext(self.logged))
             except StopAsyncIteration:
-                self.past = None
-        if self._batch:
-            return self._batch.popleft()
+                self.logged = None
+        if self._pieces:
+            return self._pieces.popleft()
+        if self.log_only:
+            return None
         await self._ready.wait()
         if self._attachment is None:
             return None
-        piece = None if self.follows else await self._attachment.read()
+        piece = await self._attachment.read()
         if piece is None and self._ended is not None:
             await self._ended.wait()
         return piece
@@ -94,7 +96,7 @@ class Session:
         """Let go. Safe to call twice."""
         self._closed = True
         self._ready.set()
-        if self.past is not None:
-            await self.past.aclose()
+        if self.logged is not None:
+            await self.logged.aclose()
         if self._attachment is not None:
             await self._attachment.close()

@@ -419,15 +419,14 @@ class Containers:
         session = Session(record.tty, takes_stdin, stdout, stderr, keeps_stdin=not record.config.stdin_once)
         live = self._supervisor.live(record.id)
         if logs:
-            # One that runs is read from its log alone, to the end: two sources would lose or repeat what lies between.
-            session.follows = stream and live.monitored is not None
-            session.past = self.log_source(record.id).replay(stdout, stderr, session.follows)
+            session.log_only = stream and live.monitored is not None
+            session.logged = self.log_source(record.id).pieces(stdout, stderr, follow=session.log_only)
         if not stream:
             session.end()
         elif live.monitored is not None:
-            live_output = not session.follows
+            shown = not session.log_only
             attachment = await live.monitored.attach(
-                stdin=session.stdin, stdout=stdout and live_output, stderr=stderr and live_output
+                stdin=session.stdin, stdout=stdout and shown, stderr=stderr and shown
             )
             await session.bind(attachment, live.ended)
         else:

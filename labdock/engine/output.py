@@ -12,7 +12,7 @@ from pathlib import Path
 from labdock.engine.slack import Slack
 from labdock.engine.views import show_time
 from labdock.runtime import Stream
-from labdock.runtime.logs import read_batches, read_pieces, read_plain
+from labdock.runtime.logs import count_bytes, read_batches, read_pieces, read_plain
 
 #: How long a time before a line is, with its space.
 _TIME = len("2006-01-02T15:04:05.999999999Z ")
@@ -73,19 +73,16 @@ class LogSource:
                     if batch:
                         yield batch
 
-    def replay(self, stdout: bool, stderr: bool, follow: bool) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
-        """What was written, as it was (a line that has no end yet too), and on to the container's end with *follow*."""
-        wanted = frozenset(name for name, given in (("stdout", stdout), ("stderr", stderr)) if given)
-        # Not what a program writes that is started meanwhile.
-        until = None if follow else time.time_ns()
-        return self._replay(wanted, self.ended if follow else None, until)
+    def pieces(self, stdout: bool, stderr: bool, follow: bool) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
+        """The output as it was written until now; following, on until the container's end."""
+        limit = None if follow else count_bytes(self.path)
+        return self._read_pieces(stdout, stderr, limit, self.ended if follow else None)
 
-    async def _replay(
-        self, wanted: frozenset[str], ended: asyncio.Event | None, until: int | None
+    async def _read_pieces(
+        self, stdout: bool, stderr: bool, limit: int | None, ended: asyncio.Event | None
     ) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
-        found = (
-            read_pieces(self.path, ended=ended) if until is None else self._read_timed(None, until, None, None, False)
-        )
+        wanted = frozenset(name for name, given in (("stdout", stdout), ("stderr", stderr)) if given)
+        found = read_pieces(self.path, limit=limit, ended=ended)
         with _readers.reader():
             async with contextlib.aclosing(found):
                 async for batch in found:

@@ -1,7 +1,6 @@
 """Results in a real browser: whatever names, labels and logs say, no script runs, no page is fetched.
 
-``make browser`` runs it; it needs chromium, which takes longer to install than all other tests to run. What can be
-told without a browser (elements, attributes, addresses) is tested with every change in tests/unit/commands.
+What can be told without a browser (elements, attributes, addresses) is tested in tests/unit/commands.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
+
+from tests.browser.pages import find_browser
 
 pytestmark = pytest.mark.browser
 
@@ -44,11 +45,9 @@ def folder() -> Iterator[Path]:
 
 def fired(folder: Path, body: str) -> str:
     """What ran in a page with *body*: words, "" for nothing."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert browser, "no chromium on PATH: apt-get install --no-install-recommends chromium"
     page = folder / "page.html"
     page.write_text(f"<!doctype html><html><head><meta charset=utf-8>{WATCH}</head><body>{body}</body></html>")
-    command = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", page.as_uri()]
+    command = [find_browser(), *FLAGS, f"--user-data-dir={folder / 'profile'}", page.as_uri()]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
     found = re.search(r'data-fired="([^"]*)"', dom)
     assert found, dom[:500]

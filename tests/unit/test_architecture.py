@@ -33,11 +33,12 @@ ALLOWED: dict[str, str] = {
     "client": "errors schema",
     # client: a project is carried out through it; the files' meaning knows nothing of it.
     "compose": "errors schema client",
-    "commands": "errors schema client compose",
+    "kernels": "errors schema client",
+    "commands": "errors schema client compose kernels",
     # The two faces of a command show what it yields: the client's results and the schema's events.
     "cli": "errors schema client commands",
     "notebook": "errors schema client commands",
-    "jupyter": "errors client",
+    "jupyter": "errors schema client commands compose kernels",
     "labs": "errors client",
     "integrations": "errors client",
 }

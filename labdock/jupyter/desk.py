@@ -1,0 +1,45 @@
+"""What the handlers of one server share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from labdock.jupyter.board import Board
+from labdock.jupyter.engine import Link
+
+
+class Desk:
+    """``settings``: the web application's; what other extensions put there is looked up when it is needed."""
+
+    def __init__(self, environment: Mapping[str, str], settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.link = Link(environment)
+        self.board = Board(self.link, self._abilities)
+
+    def _abilities(self) -> dict[str, bool]:
+        return {"terminals": self.terminals is not None}
+
+    @property
+    def terminals(self) -> Any:
+        """Jupyter's terminal manager; None when terminals are disabled."""
+        return self.settings.get("terminal_manager")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.link.environment
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do *work* in a task that is kept until its end."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End what goes on for browsers; the engine stays as it is."""
+        await self.board.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
