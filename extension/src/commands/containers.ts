@@ -81,17 +81,12 @@ function addRemoval(host: ICommandHost): string[] {
   addAction(host, {
     id: 'labdock:kill',
     kind: 'container',
-    label: trans.__('Kill Container…'),
-    short: trans.__('Kill…'),
+    label: trans.__('Kill Container'),
+    short: trans.__('Kill'),
     caption: trans.__('End the container at once, without asking it'),
     icon: closeIcon,
     fits: isAlive,
-    execute: async one => {
-      const text = trans.__('What %1 has not saved is lost.', one.name);
-      if (await confirm(host, trans.__('Kill %1?', one.name), text, trans.__('Kill'))) {
-        await model.api.kill(one.id);
-      }
-    }
+    execute: one => model.api.kill(one.id)
   });
   addAction(host, {
     id: 'labdock:remove',
@@ -185,7 +180,7 @@ function addNaming(host: ICommandHost): string[] {
     execute: async one => {
       const title = trans.__('Make an image of %1', one.name);
       const asked = { title, label: trans.__('Name of the image'), text: one.name, okLabel: trans.__('Commit') };
-      const { value } = await InputDialog.getText({ ...asked, placeholder: 'name:tag' });
+      const { value } = await InputDialog.getText({ ...asked, placeholder: trans.__('name:tag') });
       if (value) {
         await model.api.commit(one.id, value);
         Notification.success(trans.__('The image %1 was made.', value));

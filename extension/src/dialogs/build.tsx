@@ -19,7 +19,7 @@ export async function askBuild(host: ICommandHost, path: string): Promise<void> 
     fields: [
       { name: 'tag', label: trans.__('Name of the image'), type: 'text', value: folder.toLowerCase(), half: true },
       { name: 'target', label: trans.__('Up to the stage'), type: 'text', placeholder: trans.__('the last'), half: true },
-      { name: 'args', label: trans.__('Build arguments'), type: 'lines', placeholder: 'NAME=value' }
+      { name: 'args', label: trans.__('Build arguments'), type: 'lines', placeholder: trans.__('NAME=value') }
     ]
   });
   if (!values) {

@@ -16,7 +16,7 @@ export async function askKernel(host: ICommandHost, image: string): Promise<void
     intro: trans.__('The launcher offers it then. The folder of the notebook is there inside; files stay yours.'),
     fields: [
       { name: 'title', label: trans.__('Shown as'), type: 'text', value: image },
-      { name: 'memory', label: trans.__('Memory at most'), type: 'text', half: true, placeholder: '2g' },
+      { name: 'memory', label: trans.__('Memory at most'), type: 'text', half: true, placeholder: trans.__('2g') },
       { name: 'network', label: trans.__('Let it use the network'), type: 'check', half: true, value: true }
     ]
   });

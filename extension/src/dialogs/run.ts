@@ -66,7 +66,7 @@ function fieldsOf(host: ICommandHost, image: string): IField[] {
       label: trans.__('Image'),
       type: 'text',
       value: image,
-      placeholder: 'debian:stable',
+      placeholder: trans.__('debian:stable'),
       required: true,
       hint: trans.__('One that is not here is pulled first.')
     },
@@ -84,15 +84,15 @@ function fieldsOf(host: ICommandHost, image: string): IField[] {
       label: trans.__('Ports'),
       type: 'lines',
       half: true,
-      placeholder: '8080:80',
+      placeholder: trans.__('8080:80'),
       hint: trans.__('One a line. “80” alone opens in a tab here, and takes no port of the machine.')
     },
-    { name: 'environment', label: trans.__('Environment'), type: 'lines', half: true, placeholder: 'NAME=value' },
+    { name: 'environment', label: trans.__('Environment'), type: 'lines', half: true, placeholder: trans.__('NAME=value') },
     {
       name: 'volumes',
       label: trans.__('Volumes and folders'),
       type: 'lines',
-      placeholder: 'data:/var/lib/data',
+      placeholder: trans.__('data:/var/lib/data'),
       hint: trans.__('One a line: a volume’s name or a folder of the machine, a colon, a folder of the container.')
     },
     { name: 'terminal', label: trans.__('Give it a terminal'), type: 'check', half: true },

@@ -105,7 +105,12 @@ export function LineContent({ row, tools }: { row: Row; tools: ILineTools }): JS
         </>
       );
     case 'empty':
-      return <span className="jp-labdock-empty">{emptyText(row, trans)}</span>;
+      return (
+        <span className="jp-labdock-empty">
+          {emptyText(row, trans)}
+          {!row.filtered && row.kind === 'container' && <Begin tools={tools} />}
+        </span>
+      );
     case 'item':
       return <Item row={row} tools={tools} />;
   }
@@ -126,8 +131,25 @@ function SectionActions({ kind, tools }: { kind: Row['kind']; tools: ILineTools 
   return <Action id={makers[kind]} args={{}} tools={tools} />;
 }
 
+/** The first step, for who has nothing yet. */
+function Begin({ tools }: { tools: ILineTools }): JSX.Element {
+  return (
+    <button className="jp-labdock-link" tabIndex={-1} onClick={() => void tools.commands.execute('labdock:run-image')}>
+      {tools.trans.__('Run an image…')}
+    </button>
+  );
+}
+
+interface IActionProps {
+  id: string;
+  args: { id?: string };
+  tools: Pick<ILineTools, 'commands'>;
+  /** In the tree the keyboard's way to it is the menu. */
+  tabIndex?: number;
+}
+
 /** A button for a command: nothing where the command does not fit. */
-function Action({ id, args, tools }: { id: string; args: { id?: string }; tools: ILineTools }): JSX.Element | null {
+export function Action({ id, args, tools, tabIndex = -1 }: IActionProps): JSX.Element | null {
   const { commands } = tools;
   if (!commands.hasCommand(id) || !commands.isEnabled(id, args)) {
     return null;
@@ -139,7 +161,7 @@ function Action({ id, args, tools }: { id: string; args: { id?: string }; tools:
       className="jp-labdock-action"
       title={name}
       aria-label={name}
-      tabIndex={-1}
+      tabIndex={tabIndex}
       onClick={event => {
         event.stopPropagation();
         void commands.execute(id, args);

@@ -9,6 +9,7 @@ import type { Message } from '@lumino/messaging';
 import React from 'react';
 
 import type { ILiveModel } from '../tokens';
+import { Action } from './line';
 import { hasLists, Notice } from './notice';
 import { StatsWatch } from './stats';
 import type { PanelStore } from './store';
@@ -114,6 +115,7 @@ function Body({ store, commands, trans, stats, shown }: IBodyProps): JSX.Element
             }
           }}
         />
+        <Action id="labdock:prune" args={{}} tools={{ commands }} tabIndex={0} />
       </div>
       <Tree store={store} tools={{ trans, commands, stats }} shown={shown} label={trans.__('Containers and images')} />
       <Spoken model={model} trans={trans} />
@@ -142,12 +144,15 @@ function useChanges(store: PanelStore, stats: StatsWatch, commands: CommandRegis
         draw();
       });
     };
+    // What the keyboard does is seen at once.
+    store.selectionChanged.connect(draw);
     store.changed.connect(later);
     stats.changed.connect(later);
     commands.commandChanged.connect(later);
     later();
     return () => {
       window.cancelAnimationFrame(frame);
+      store.selectionChanged.disconnect(draw);
       store.changed.disconnect(later);
       stats.changed.disconnect(later);
       commands.commandChanged.disconnect(later);

@@ -2,14 +2,12 @@ import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } fro
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import { CommandToolbarButton, PanelWithToolbar } from '@jupyterlab/ui-components';
+import { Panel } from '@lumino/widgets';
 
 import { containersIcon } from '../icons';
 import { type IKept, type IPreferences, PanelStore } from '../panel/store';
 import { PanelBody } from '../panel/widget';
 import { DOMAIN, ILabdock, ILabdockPanel, SETTINGS } from '../tokens';
-
-const TOOLBAR = ['run-image', 'pull-image', 'prune'];
 
 /** The sidebar. */
 export const panel: JupyterFrontEndPlugin<ILabdockPanel> = {
@@ -29,18 +27,13 @@ export const panel: JupyterFrontEndPlugin<ILabdockPanel> = {
   ): ILabdockPanel => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const store = new PanelStore(labdock.model);
-    const widget = new PanelWithToolbar();
+    const widget = new Panel();
     widget.id = 'labdock-panel';
     widget.addClass('jp-labdock-panel');
     widget.title.icon = containersIcon;
     widget.title.caption = trans.__('Containers');
     widget.node.setAttribute('role', 'region');
     widget.node.setAttribute('aria-label', trans.__('Containers'));
-    for (const verb of TOOLBAR) {
-      const id = `labdock:${verb}`;
-      widget.toolbar.addItem(verb, new CommandToolbarButton({ commands: app.commands, id, label: '' }));
-    }
-    widget.toolbar.node.setAttribute('aria-label', trans.__('Containers’ toolbar'));
     widget.addWidget(new PanelBody(store, app.commands, trans));
     widget.disposed.connect(() => store.dispose());
     app.shell.add(widget, 'left', { rank: 250, type: 'Containers' });
