@@ -67,7 +67,7 @@ def test_what_the_docker_command_does_is_seen_when_it_happens(
 def test_names_labels_and_logs_never_become_markup(lab: LabPage, engine: EngineUnderTest) -> None:
     lab.page.on("dialog", lambda dialog: lab.errors.append(f"dialog: {dialog.message}"))
     hostile = "<img src=x onerror=alert(1)>"
-    id = start(engine, "hostile", "--label", f"com.docker.compose.project={hostile}", "--label", f"{hostile}={hostile}")
+    id = start(engine, "hostile", "--label", f"com.docker.compose.project={hostile}", "--label", f"note={hostile}")
     panel = Panel(lab)
     panel.shows(id, "running")
     assert panel.widget.locator("img[src=x]").count() == 0
