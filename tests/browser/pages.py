@@ -153,7 +153,7 @@ class LabPage:
         found.wait_for(state="detached")
 
     def widen(self, pixels: int) -> None:
-        """Drag the handle beside the left side bar until the bar is *pixels* wide, below JupyterLab's least width, too."""
+        """Drag the handle beside the left side bar to *pixels* of width, below what JupyterLab wants, too."""
         self.page.evaluate("document.documentElement.style.setProperty('--jp-sidebar-min-width', '100px')")
         self.page.evaluate("window.dispatchEvent(new Event('resize'))")
         panel = self.page.locator("#jp-left-stack").bounding_box()
