@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 PANEL = "#labdock-panel"
 #: (width of the window, width of the side bar or None for its own)
 SIZES = [(1280, None), (800, None), (1280, 200)]
-DIALOGS = ("run-image", "pull-image", "create-network", "create-volume", "prune", "remove", "rename", "commit")
+DIALOGS = ("run-image", "pull-image", "create-network", "create-volume", "remove", "rename", "commit")
 
 
 def fill(engine: EngineUnderTest, panel: Panel) -> str:

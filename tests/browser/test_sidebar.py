@@ -163,20 +163,6 @@ def focused(lab: LabPage) -> str | None:
     return found
 
 
-def test_a_terminal_inside_types_and_answers(lab: LabPage, engine: EngineUnderTest) -> None:
-    id = start(engine, "web")
-    panel = Panel(lab)
-    panel.shows(id, "running")
-    lab.begin("labdock:open-terminal", id=id)
-    terminal = lab.find(".jp-Terminal:visible")
-    terminal.wait_for()
-    terminal.locator(".xterm-helper-textarea").focus()
-    lab.page.keyboard.type("echo $((6*7))-$(hostname) > /tmp/typed\n", delay=5)
-    wait_until(
-        lambda: engine.docker("exec", "web", "cat", "/tmp/typed", check=False) == f"42-{id[:12]}", "what was typed ran"
-    )
-
-
 def test_two_pages_see_the_same(
     lab: LabPage, engine: EngineUnderTest, server: LabServer, new_page: Callable[[LabServer], LabPage]
 ) -> None:
