@@ -44,11 +44,24 @@ def compose(ctx: click.Context, /, **options: Any) -> None:
     ctx.meta[KEY] = Settings(**options)
 
 
-def load(face: Face, named: tuple[str, ...] = ()) -> Project:
-    """The project that the options mean; *named* services count whatever their profiles. Raises ComposeError."""
+def load(face: Face, named: tuple[str, ...] = (), *, by_labels: bool = False) -> Project:
+    """The project that the options mean; *named* services count whatever their profiles. Raises ComposeError.
+
+    *by_labels*: a name (-p) without files is enough, its containers tell the rest.
+    """
+    settings: Settings = click.get_current_context().meta[KEY]
+    if by_labels and settings.name and not settings.files and not os.environ.get("COMPOSE_FILE"):
+        from labdock.compose.discovery import discover
+        from labdock.compose.document import Where
+        from labdock.compose.keys import project_name
+
+        return discover(face.client, project_name(settings.name, Where("-p", 0)))
+    return _read(face, settings, named)
+
+
+def _read(face: Face, settings: Settings, named: tuple[str, ...]) -> Project:
     from labdock.compose import loading
 
-    settings: Settings = click.get_current_context().meta[KEY]
     folder = Path(settings.folder).expanduser().absolute() if settings.folder else None
     given = settings.files or tuple(filter(None, os.environ.get("COMPOSE_FILE", "").split(":")))
     profiles = {*settings.profiles, *filter(None, os.environ.get("COMPOSE_PROFILES", "").split(","))}
@@ -76,11 +89,16 @@ def load(face: Face, named: tuple[str, ...] = ()) -> Project:
         return loading.load(replace(request, text=remembered), os.environ, face.say)
 
 
-def deploy(face: Face, named: tuple[str, ...] = (), *, pull: str | None = None, quiet: bool = False) -> Deployment:
-    """The project on the engine; a missing image is built or pulled. *pull* overrides what the files say of when."""
+def deploy(
+    face: Face, named: tuple[str, ...] = (), *, pull: str | None = None, quiet: bool = False, by_labels: bool = False
+) -> Deployment:
+    """The project on the engine; a missing image is built or pulled. *pull* overrides what the files say of when.
+
+    *by_labels*: as for :func:`load`.
+    """
     from labdock.compose.project import Deployment
 
-    project = load(face, named)
+    project = load(face, named, by_labels=by_labels)
     for service in project.services.values():
         if pull is not None and "build" not in service:
             service["pull_policy"] = pull

@@ -71,7 +71,7 @@ def pull(face: Face, /, services: tuple[str, ...], ignore_buildable: bool, quiet
 @click.pass_obj
 def images(face: Face, /, services: tuple[str, ...], form: str | None, quiet: bool) -> Result:
     """List images used by the created containers."""
-    deployment = compose.deploy(face, services)
+    deployment = compose.deploy(face, services, by_labels=True)
     deployment.check_names(services)
     rows = []
     for each in deployment.containers(services):

@@ -43,7 +43,7 @@ def execute(face: Face, /, service: str, command: tuple[str, ...], **options: An
     """Execute a command in a running container."""
     from labdock.commands import talking
 
-    id = compose.deploy(face, (service,)).find(service, options["index"])
+    id = compose.deploy(face, (service,), by_labels=True).find(service, options["index"])
     words = [text for name in options["env"] for text in ("-e", name)]
     for name in ("user", "workdir"):
         words += [f"--{name}", options[name]] if options[name] else []
