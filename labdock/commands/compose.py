@@ -135,28 +135,12 @@ def build_service(
     from labdock.client import context
     from labdock.commands import building
     from labdock.commands.build_view import BuildView
-    from labdock.compose import labels
     from labdock.compose.requests import image_of
 
     service = project.services[name]
     build = service["build"]
     image = image_of(name, service, project)
-    words = ["-t", image]
-    for tag in build.get("tags", ()):
-        words += ["-t", tag]
-    for key, value in build.get("args", {}).items():
-        given = project.environment.get(key) if value is None else value
-        words += [] if given is None else ["--build-arg", f"{key}={given}"]
-    for text in arguments:
-        words += ["--build-arg", text]
-    mine = {labels.PROJECT: project.name, labels.SERVICE: name, labels.VERSION: labels.SPOKEN}
-    for key, value in {**build.get("labels", {}), **mine}.items():
-        words += ["--label", f"{key}={value}"]
-    for text in build.get("cache_from", ()):
-        words += ["--cache-from", text]
-    for option in ("target", "network"):
-        words += [f"--{option}", build[option]] if option in build else []
-    words += ["--platform", service["platform"]] if "platform" in service else []
+    words = _build_words(project, name, image, arguments)
     words += ["--no-cache"] if no_cache or build.get("no_cache") else []
     words += ["--pull"] if pull or build.get("pull") else []
     words += ["-q"] if quiet else []
@@ -166,6 +150,38 @@ def build_service(
     made = context.from_folder(folder, dockerfile=file, text=None if inline is None else inline.encode())
     with building.build.make_context("build", [*words, str(folder)], obj=face) as known:
         building.build_image(face, BuildView(f"Building {image}"), iter(made), made.dockerfile, known.params)
+
+
+def _build_words(project: Project, name: str, image: str, arguments: tuple[str, ...]) -> list[str]:
+    """What the file says of a build, as options of ``build``."""
+    from labdock.compose import labels
+
+    service = project.services[name]
+    build = service["build"]
+    words = [word for tag in (image, *build.get("tags", ())) for word in ("-t", tag)]
+    for key, value in build.get("args", {}).items():
+        given = project.environment.get(key) if value is None else value
+        words += [] if given is None else ["--build-arg", f"{key}={given}"]
+    mine = {labels.PROJECT: project.name, labels.SERVICE: name, labels.VERSION: labels.SPOKEN}
+    several = {
+        "build-arg": arguments,
+        "label": [f"{key}={value}" for key, value in {**build.get("labels", {}), **mine}.items()],
+        "cache-from": build.get("cache_from", ()),
+        "cache-to": build.get("cache_to", ()),
+        "build-context": [f"{key}={value}" for key, value in build.get("additional_contexts", {}).items()],
+        "secret": [_build_secret(project, item) for item in build.get("secrets", ())],
+        "ssh": [key if value is None else f"{key}={value}" for key, value in build.get("ssh", {}).items()],
+    }
+    words += [word for option, values in several.items() for value in values for word in (f"--{option}", value)]
+    for option in ("target", "network"):
+        words += [f"--{option}", build[option]] if option in build else []
+    return words + (["--platform", service["platform"]] if "platform" in service else [])
+
+
+def _build_secret(project: Project, item: Block) -> str:
+    source = project.secrets[item["source"]]
+    what = f"src={source['file']}" if "file" in source else f"env={source.get('environment')}"
+    return f"id={item.get('target', item['source'])},{what}"
 
 
 def with_cell(words: list[str]) -> list[str]:

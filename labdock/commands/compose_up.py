@@ -13,7 +13,7 @@ from labdock.commands import compose
 from labdock.commands.compose_output import Interleaved, Query, coloured
 from labdock.commands.results import Exited, Result, Text
 from labdock.commands.tree import command
-from labdock.errors import InvalidRequest
+from labdock.errors import InvalidRequest, Unsupported
 
 if TYPE_CHECKING:
     from labdock.commands.face import Face
@@ -171,6 +171,32 @@ def _stop_or_kill(face: Face, deployment: Deployment, made: Collection[str], tim
         for id in made:
             with contextlib.suppress(LabdockError):
                 face.client.containers.kill(id)
+
+
+@command("create")
+@click.option("--force-recreate", is_flag=True, help="Recreate containers even if nothing of them changed")
+@click.option("--no-recreate", is_flag=True, help="If containers already exist, don't recreate them")
+@click.option("--remove-orphans", is_flag=True, help="Remove containers for services not defined in the file")
+@click.option("--scale", "texts", multiple=True, help="Scale SERVICE to NUM instances")
+@click.argument("services", nargs=-1)
+@click.pass_obj
+def create(face: Face, /, services: tuple[str, ...], texts: tuple[str, ...], **options: bool) -> Result:
+    """Create containers for services, without starting them."""
+    from labdock.compose.project import Ways
+
+    deployment = compose.deploy(face, services)
+    deployment.up(services, Ways(no_start=True, scale=scales(texts), **options))
+    return _shown(face, deployment)
+
+
+@command("watch")
+@click.argument("services", nargs=-1)
+@click.pass_obj
+def watch(face: Face, /, services: tuple[str, ...]) -> Result:
+    """Refused: files are not watched; bind mounts and `up --build` do what it is for."""
+    raise Unsupported(
+        "compose watch is not supported", hint="mount the sources in `volumes`, or run `compose up -d --build` again"
+    )
 
 
 @command("scale")

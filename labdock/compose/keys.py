@@ -30,6 +30,19 @@ from labdock.compose.readers import (
 
 _TEXTS = each(text, one=True, unique=True)
 
+
+def contexts(value: Any, where: Where) -> Block:
+    """``{NAME: what}``: folders are made absolute, URLs and images stay."""
+    found: Block = pairs(bare=False)(value, where)
+    for key, what in found.items():
+        at = found.at(key, where)
+        if str(what).startswith("service:"):
+            raise at.refuse("another service's image is no context here", hint="docker-image://NAME names an image")
+        if "://" not in str(what) and not str(what).startswith("git@"):
+            found[key] = short.path(what, at)
+    return found
+
+
 _BUILD = fields(
     {
         "context": short.path,
@@ -39,6 +52,10 @@ _BUILD = fields(
         "target": text,
         "labels": strings,
         "cache_from": each(text),
+        "cache_to": each(text),
+        "additional_contexts": contexts,
+        "secrets": each(short.grant),
+        "ssh": pairs(),
         "network": text,
         "platforms": each(text),
         "pull": flag,

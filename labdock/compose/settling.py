@@ -73,6 +73,8 @@ def _check(name: str, service: Block, merged: Block, where: Where) -> None:
     _check_listed("volumes", service, merged, where)
     for kind in ("secrets", "configs"):
         _check_listed(kind, service, merged, where)
+    if "build" in service:
+        _check_listed("secrets", service["build"], merged, service.at("build", where))
 
 
 def _check_listed(kind: str, service: Block, merged: Block, where: Where) -> None:
@@ -85,6 +87,12 @@ def _check_listed(kind: str, service: Block, merged: Block, where: Where) -> Non
             at = Where(item.file or listed.file, item.line or listed.line, (*listed.keys, f"[{index}]"))
             what = kind.removesuffix("s")
             raise at.refuse(f"there is no {what} {item['source']!r}", hint=_define(kind, item["source"], known))
+        if service.get("read_only") and kind != "volumes" and "file" not in (known[item["source"]] or {}):
+            what = kind.removesuffix("s")
+            raise service.at(kind, where).refuse(
+                f"cannot create {what} {item['source']!r} in read-only service {where.keys[-1]}: "
+                "`file` is the sole supported option"
+            )
 
 
 def _define(kind: str, name: str, known: Any) -> str:
