@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labdock.commands import html, units
-from labdock.commands.results import Result
+from labdock.commands.results import Result, live_card
 
 if TYPE_CHECKING:
     from labdock.client.results import Container, Image
@@ -17,7 +17,7 @@ class ContainerCard(Result):
 
     def __init__(self, container: Container) -> None:
         self.container = container
-        self.live = "container", {"id": container.id}
+        self.live = live_card("container", [container.id], [container.name.lstrip("/")])
 
     @property
     def id(self) -> str:
@@ -60,12 +60,21 @@ class ImageCard(Result):
     def __init__(self, image: Image, names: tuple[str, ...] = (), view: BuildView | None = None) -> None:
         self.view = view
         self.image = image
-        self.live = "image", {"id": image.id}
         self.names = names or image.repo_tags
+        self.live = live_card(
+            "build" if view is not None else "image", [image.id], [self.names[0] if self.names else ""]
+        )
 
     @property
     def id(self) -> str:
         return self.image.id
+
+    def use_as_kernel(self, **options: Any) -> Result:
+        """Make it a notebook kernel; *options* and errors are those of :func:`labdock.kernels.add`."""
+        from labdock import kernels
+        from labdock.commands.kernels import KernelCard
+
+        return KernelCard(kernels.add(self.names[0] if self.names else self.id, **options))
 
     def __str__(self) -> str:
         return self.id
