@@ -1,4 +1,3 @@
-import './base.css';
 import './views.css';
 import './panel.css';
 import './dialogs.css';

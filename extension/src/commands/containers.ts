@@ -81,17 +81,12 @@ function addRemoval(host: ICommandHost): string[] {
   addAction(host, {
     id: 'labdock:kill',
     kind: 'container',
-    label: trans.__('Kill Container…'),
-    short: trans.__('Kill…'),
+    label: trans.__('Kill Container'),
+    short: trans.__('Kill'),
     caption: trans.__('End the container at once, without asking it'),
     icon: closeIcon,
     fits: isAlive,
-    execute: async one => {
-      const text = trans.__('What %1 has not saved is lost.', one.name);
-      if (await confirm(host, trans.__('Kill %1?', one.name), text, trans.__('Kill'))) {
-        await model.api.kill(one.id);
-      }
-    }
+    execute: one => model.api.kill(one.id)
   });
   addAction(host, {
     id: 'labdock:remove',

@@ -144,12 +144,15 @@ function useChanges(store: PanelStore, stats: StatsWatch, commands: CommandRegis
         draw();
       });
     };
+    // What the keyboard does is seen at once.
+    store.selectionChanged.connect(draw);
     store.changed.connect(later);
     stats.changed.connect(later);
     commands.commandChanged.connect(later);
     later();
     return () => {
       window.cancelAnimationFrame(frame);
+      store.selectionChanged.disconnect(draw);
       store.changed.disconnect(later);
       stats.changed.disconnect(later);
       commands.commandChanged.disconnect(later);
