@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from labdock.jupyter.board import Board
 from labdock.jupyter.engine import Link
+from labdock.jupyter.usage import Usage
+
+#: The command, whatever PATH says; nothing is imported from the folder it is run in.
+LABDOCK = (sys.executable, "-P", "-c", "from labdock.cli import main; raise SystemExit(main())")
 
 
 class Desk:
@@ -18,6 +23,7 @@ class Desk:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.link = Link(environment)
         self.board = Board(self.link, self._abilities)
+        self.usage = Usage(self.link, self.board)
 
     def _abilities(self) -> dict[str, bool]:
         return {"terminals": self.terminals is not None}
