@@ -52,8 +52,10 @@ packages=$(sha256sum extension/yarn.lock extension/package.json | sha256sum | cu
 fits() {
     [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -f "$built/package.json" ]
 }
+# Kept beside the checkout's other made things: the packaging tests build from it, as another user, without a network.
+export YARN_GLOBAL_FOLDER=$PWD/build/yarn
 install_packages() {
-    [ "$(cat extension/node_modules/.fits 2>/dev/null || true)" != "$packages" ] || return 0
+    [ ! -d "$YARN_GLOBAL_FOLDER/cache" ] || [ "$(cat extension/node_modules/.fits 2>/dev/null || true)" != "$packages" ] || return 0
     say "installing what the JupyterLab extension is built with"
     step 3 "$venv/bin/jlpm" install --immutable
     echo "$packages" >extension/node_modules/.fits

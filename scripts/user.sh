@@ -67,7 +67,7 @@ done
 
 # A checkout made under a narrow umask is opened for reading; one in a closed folder is shown in a namespace.
 if [ "$(id -u)" = 0 ]; then
-    sources=(labdock tests scripts notebooks docs examples pyproject.toml README.md Makefile)
+    sources=(labdock extension/src extension/schema extension/style tests scripts notebooks docs examples pyproject.toml README.md Makefile)
     if [ -n "$(find "${sources[@]}" ! -perm -o+r -print -quit 2>/dev/null)" ] || [[ ! $(stat -c %a .) =~ [57]$ ]]; then
         chmod go+rx .
         chmod -R go+rX "${sources[@]}" 2>/dev/null || true

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import secrets
 import time
 from collections.abc import Iterable
+from typing import Final
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -12,7 +15,7 @@ from aiohttp import web
 from labdock.api.answers import API_VERSION, OLDEST_VERSION, error_answer
 from labdock.api.call import CURRENT, Call, Version, parse_version
 from labdock.api.facade import Engine
-from labdock.api.failures import explain
+from labdock.api.failures import REQUEST_ID, explain
 from labdock.api.paths import PathTree
 from labdock.api.streams.wire import ClientGone
 from labdock.api.table import Row
@@ -24,17 +27,35 @@ _OLDEST = (1, 24)
 assert f"{_OLDEST[0]}.{_OLDEST[1]}" == OLDEST_VERSION
 
 
+#: In an error's head: what the engine's log calls the request.
+HEADER: Final = "X-Request-Id"
+
+
+class RequestIds:
+    """Names for requests, ``4f21c9-1a``: which engine process, and which of its requests."""
+
+    def __init__(self) -> None:
+        self._start = secrets.token_hex(3)
+        self._count = itertools.count(1)
+
+    def make(self) -> str:
+        return f"{self._start}-{next(self._count):x}"
+
+
 class Dispatcher:
     """Serves *engine* by the rows of the table."""
 
     def __init__(self, engine: Engine, rows: Iterable[Row]) -> None:
         self._engine = engine
+        self._ids = RequestIds()
         self._tree: PathTree[Row] = PathTree()
         for row in rows:
             self._tree.add(row.method, row.pattern, row)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter() if log.isEnabledFor(logging.DEBUG) else 0.0
+        number = self._ids.make()
+        REQUEST_ID.set(number)
         row: Row | None = None
         response: web.StreamResponse
         try:
@@ -46,11 +67,12 @@ class Dispatcher:
             response = error_answer(InvalidRequest("the client went away"))  # nobody will see it
         except Exception as error:
             response = error_answer(explain(error))
+            response.headers[HEADER] = number
         if row is not None and row.hijacks:
             response.force_close()
         if began:
             taken = (time.perf_counter() - began) * 1000
-            log.debug("%s %s → %s in %.1f ms", request.method, request.path_qs, response.status, taken)
+            log.debug("%s: %s %s → %s in %.1f ms", number, request.method, request.path_qs, response.status, taken)
         return response
 
     def _route(self, request: web.Request) -> tuple[Row, Call]:

@@ -9,10 +9,36 @@ import msgspec
 
 from labdock.client.caller import Caller, lines, path
 from labdock.client.results import Network, Version, Volume, VolumesPruned, Wire, result
+from labdock.client.transport import Answer
 from labdock.schema.container import EndpointConfig
 from labdock.schema.events import Event
 
 Filters = Mapping[str, list[str]]
+
+
+class Listening:
+    """Events that the engine has begun to tell; ``fileno`` is readable when there are new ones."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._lines = lines(answer, 0)
+        self._answer = answer
+        self._decoder = msgspec.json.Decoder(Event)
+
+    def fileno(self) -> int:
+        """-1 once it is over."""
+        return self._answer.fileno()
+
+    def take(self) -> list[Event]:
+        """What is there now, without waiting."""
+        found = []
+        for line in self._lines:
+            if not line:
+                break
+            found.append(self._decoder.decode(line))
+        return found
+
+    def close(self) -> None:
+        self._answer.close()
 
 
 class System:
@@ -64,6 +90,10 @@ class System:
         query = {"since": since, "until": until, "filters": filters}
         for line in lines(self._caller.open("GET", "/events", query)):
             yield decoder.decode(line)
+
+    def listen(self, *, since: str | None = None, filters: Filters | None = None) -> Listening:
+        """Events to be waited for beside other things; returns once the engine takes note of them."""
+        return Listening(self._caller.open("GET", "/events", {"since": since, "filters": filters}))
 
 
 class Networks:

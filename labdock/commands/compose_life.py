@@ -1,7 +1,9 @@
-"""``compose down``, ``start``, ``stop``, ``restart``, ``kill``, ``rm``."""
+"""``compose down``, ``start``, ``stop``, ``restart``, ``pause``, ``unpause``, ``kill``, ``rm``."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -9,13 +11,15 @@ import click
 from labdock.commands import compose
 from labdock.commands.results import Result, Text
 from labdock.commands.tree import command
-from labdock.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from labdock.client.results import ContainerSummary
     from labdock.commands.face import Face
     from labdock.compose.project import Deployment
 
 some = click.argument("services", nargs=-1)
+#: States of a container that runs somehow.
+LIVELY = ("running", "paused", "restarting")
 timeout_option = click.option("-t", "--timeout", type=int, help="Specify a shutdown timeout in seconds")
 
 
@@ -42,18 +46,17 @@ def down(
 
 
 @command("start")
+@click.option("--wait", is_flag=True, help="Wait for services to be running|healthy")
+@click.option("--wait-timeout", type=int, help="Maximum duration in seconds to wait for the project to be ready")
 @some
 @click.pass_obj
-def start(face: Face, /, services: tuple[str, ...]) -> Result:
+def start(face: Face, /, services: tuple[str, ...], wait: bool, wait_timeout: int | None) -> Result:
     """Start services."""
     deployment = _deployment(face, services)
-    found = list(reversed(deployment.backwards(services)))
-    if not found:
-        raise InvalidRequest("there is nothing to start", hint="`compose up -d` makes the containers")
-    for each in found:
-        if each.state != "running":
-            face.client.containers.start(each.id)
-            face.say(f"Container {each.name} Started")
+    deadline = None if wait_timeout is None else time.monotonic() + wait_timeout
+    deployment.start(services, deadline=deadline)
+    if wait:
+        deployment.wait_all(services, deadline, wait_timeout)
     return Text("")
 
 
@@ -63,23 +66,49 @@ def start(face: Face, /, services: tuple[str, ...]) -> Result:
 @click.pass_obj
 def stop(face: Face, /, services: tuple[str, ...], timeout: int | None) -> Result:
     """Stop services."""
-    deployment = _deployment(face, services)
-    for each in deployment.backwards(services):
-        deployment.stop(each, timeout)
+    _deployment(face, services).stop(services, timeout)
     return Text("")
 
 
 @command("restart")
+@click.option("--no-deps", is_flag=True, help="Don't restart dependent services")
 @timeout_option
 @some
 @click.pass_obj
-def restart(face: Face, /, services: tuple[str, ...], timeout: int | None) -> Result:
+def restart(face: Face, /, services: tuple[str, ...], timeout: int | None, no_deps: bool) -> Result:
     """Restart service containers."""
-    deployment = _deployment(face, services)
-    for each in reversed(deployment.backwards(services)):
-        face.client.containers.restart(each.id, timeout=timeout)
-        face.say(f"Container {each.name} Restarted")
+    _deployment(face, services).restart(services, timeout, no_deps=no_deps)
     return Text("")
+
+
+@command("pause")
+@some
+@click.pass_obj
+def pause(face: Face, /, services: tuple[str, ...]) -> Result:
+    """Pause services."""
+    _each(face, services, "running", face.client.containers.pause, "Paused")
+    return Text("")
+
+
+@command("unpause")
+@some
+@click.pass_obj
+def unpause(face: Face, /, services: tuple[str, ...]) -> Result:
+    """Unpause services."""
+    _each(face, services, "paused", face.client.containers.unpause, "Unpaused")
+    return Text("")
+
+
+def _each(face: Face, services: tuple[str, ...], state: str, act: Callable[[str], None], done: str) -> None:
+    """*act* on all that are in *state*, those that need others first."""
+    deployment = _deployment(face, services)
+
+    def change(each: ContainerSummary) -> None:
+        if each.state == state:
+            act(each.id)
+            deployment.crew.say(f"Container {each.name} {done}")
+
+    deployment.backwards(services, change)
 
 
 @command("kill")
@@ -88,9 +117,7 @@ def restart(face: Face, /, services: tuple[str, ...], timeout: int | None) -> Re
 @click.pass_obj
 def kill(face: Face, /, services: tuple[str, ...], signal: str) -> Result:
     """Force stop service containers."""
-    for each in _deployment(face, services).backwards(services, all=False):
-        face.client.containers.kill(each.id, signal)
-        face.say(f"Container {each.name} Killed")
+    _each(face, services, "running", lambda id: face.client.containers.kill(id, signal), "Killed")
     return Text("")
 
 
@@ -104,9 +131,8 @@ def remove(face: Face, /, services: tuple[str, ...], force: bool, stop_first: bo
     """Remove stopped service containers."""
     deployment = _deployment(face, services)
     if stop_first:
-        for each in deployment.backwards(services):
-            deployment.stop(each)
-    going = [each for each in deployment.backwards(services) if each.state not in ("running", "paused", "restarting")]
+        deployment.stop(services)
+    going = [each for each in deployment.containers(services) if each.state not in LIVELY]
     if not going:
         face.say("No stopped containers")
         return Text("")
@@ -114,7 +140,8 @@ def remove(face: Face, /, services: tuple[str, ...], force: bool, stop_first: bo
         names = ", ".join(each.name for each in going)
         if face.ask(f"Going to remove {names}\nAre you sure? [yN] ").strip().lower() not in ("y", "yes"):
             return Text("")
-    for each in going:
-        face.client.containers.remove(each.id, volumes=volumes)
-        face.say(f"Container {each.name} Removed")
+    ids = {each.id for each in going}
+    deployment.backwards(
+        services, lambda each: deployment.members.remove(each, volumes=volumes) if each.id in ids else None
+    )
     return Text("")

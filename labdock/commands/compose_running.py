@@ -97,9 +97,9 @@ def run(face: Face, /, service: str, command: tuple[str, ...], **options: Any) -
     mine = labels.of_container(service, 1, project, image=image, digest=digest, one_off=True) | {labels.SLUG: slug}
     mine |= values.key_values(options["label"])
     aliases = options["use_aliases"]
-    request = requests.request_for(service, known, project, labels=mine, find=deployment.find, aliases=aliases)
+    request = requests.request_for(service, known, project, labels=mine, find=deployment.members.find, aliases=aliases)
     called = options["name"] or f"{project.name}-{service}-run-{slug[:12]}"
-    id = deployment.create(service, known, request, called, aliases=aliases)
+    id = deployment.members.create(service, known, request, called, aliases=aliases)
     if options["detach"]:
         face.client.containers.start(id)
         return started(face, id) if face.keeps_results else Text(called)

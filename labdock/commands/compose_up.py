@@ -68,6 +68,8 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
             if "build" in service and (not services or name in services):
                 compose.build_service(face, deployment.project, name, quiet=options["quiet_pull"])
                 service.pop("pull_policy", None)
+    limit = options["wait_timeout"]
+    deadline = None if limit is None else time.monotonic() + limit
     ways = Ways(
         force_recreate=options["force_recreate"],
         no_recreate=options["no_recreate"],
@@ -77,12 +79,12 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
         scale=scales(options["texts"]),
         timeout=options["timeout"],
         renew=options["renew_anon_volumes"],
+        deadline=deadline,
     )
     began = time.time()
     made = deployment.up(services, ways)
     if options["wait"]:
-        limit = options["wait_timeout"]
-        deployment.wait_all(services, None if limit is None else time.time() + limit)
+        deployment.wait_all(services, deadline, limit)
     if detach:
         return _shown(face, deployment)
     return _attached(face, deployment, set(made), began, options)
@@ -116,21 +118,15 @@ def _attached(face: Face, deployment: Deployment, made: set[str], began: float, 
                 break
     except KeyboardInterrupt:
         face.say("Gracefully stopping...")
-        _stop_all(deployment, made, options["timeout"])
+        deployment.stop(timeout=options["timeout"], only=made)
         raise
     if not watched:
         return Exited(0)
     wanted = options["exit_code_from"]
     first = lines.ended[0].id if lines.ended else found[0].id
-    _stop_all(deployment, made, options["timeout"])
+    deployment.stop(timeout=options["timeout"], only=made)
     id = deployment.find(wanted) if wanted else first
     return Exited(face.client.containers.wait(id).status_code)
-
-
-def _stop_all(deployment: Deployment, made: set[str], timeout: int | None) -> None:
-    for each in deployment.backwards():
-        if each.id in made:
-            deployment.stop(each, timeout)
 
 
 @command("scale")

@@ -36,6 +36,7 @@ def _program(module: str, *args: str) -> tuple[int, str, str]:
 
 
 @command("start")
+@click.option("--debug", is_flag=True, help="Log a line for each request (`labdock engine logs`)")
 @click.option("--host-loopback", is_flag=True, help="Let containers reach this machine's loopback")
 @click.option(
     "--storage-driver",
@@ -43,19 +44,24 @@ def _program(module: str, *args: str) -> tuple[int, str, str]:
     help="How images and containers are kept (default: the store's own, or the best this machine allows)",
 )
 @click.pass_obj
-def start(face: Face, /, host_loopback: bool, storage_driver: str | None) -> Result:
+def start(face: Face, /, debug: bool, host_loopback: bool, storage_driver: str | None) -> Result:
     """Start the engine if it does not run."""
     from labdock.client import engine
 
     chosen = {"LABDOCK_STORAGE_DRIVER": storage_driver} if storage_driver else {}
-    if host_loopback:
+    for asked, option, variable, what in (
+        (host_loopback, "--host-loopback", "LABDOCK_HOST_LOOPBACK", "what containers may reach"),
+        (debug, "--debug", "LABDOCK_DEBUG", "what is logged"),
+    ):
+        if not asked:
+            continue
         # It is the engine that this start makes which listens to it, not one that runs.
         if msgspec.json.decode(_program("labdock.daemon.status")[1] or "{}").get("running"):
             raise Conflict(
-                "the engine runs already: what containers may reach is decided when it starts",
-                hint="labdock engine stop, then labdock engine start --host-loopback",
+                f"the engine runs already: {what} is decided when it starts",
+                hint=f"labdock engine stop, then labdock engine start {option}",
             )
-        chosen["LABDOCK_HOST_LOOPBACK"] = "1"
+        chosen[variable] = "1"
     socket = engine.start({**os.environ, **chosen})
     if storage_driver and (found := face.client.system.info()["Driver"]) != storage_driver:
         raise Conflict(

@@ -199,6 +199,7 @@ COMPOSE = {
     "kill": ("compose_life:kill", "Force stop service containers"),
     "logs": ("compose_logs:logs", "View output from containers"),
     "ls": ("compose_showing:projects", "List projects"),
+    "pause": ("compose_life:pause", "Pause services"),
     "port": ("compose_showing:port", "Print the public port for a port binding"),
     "ps": ("compose_showing:ps", "List containers"),
     "pull": ("compose_images:pull", "Pull service images"),
@@ -209,6 +210,7 @@ COMPOSE = {
     "start": ("compose_life:start", "Start services"),
     "stop": ("compose_life:stop", "Stop services"),
     "top": ("compose_showing:top", "Display the running processes"),
+    "unpause": ("compose_life:unpause", "Unpause services"),
     "up": ("compose_up:up", "Create and start containers"),
 }
 KERNEL = {

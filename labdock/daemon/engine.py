@@ -38,6 +38,8 @@ def main(open_engine: Open, make_application: Make) -> int:
     """Serve until SIGTERM; returns the exit status. The arguments are labdock.engine's and labdock.api's own."""
     process.set_name("labdock-engine")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(name)s %(levelname)s: %(message)s")
+    if os.environ.get("LABDOCK_DEBUG") == "1":
+        logging.getLogger("labdock").setLevel(logging.DEBUG)
     # aiohttp logs each request at INFO.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     given = handover.receive(os.environ)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from labdock.errors import Conflict
@@ -14,8 +15,9 @@ from labdock.runtime import Attachment, Stream
 class Session:
     """One client's streams. ``read`` and ``write`` wait until the container's program is there.
 
-    ``past`` is output from the log that goes first. ``keeps_stdin``: the program's stdin outlives this session, as
-    Docker has it for containers without ``StdinOnce``.
+    ``logged`` is output from the log that goes first; with ``log_only`` all output comes from there, also what is
+    written meanwhile, so that none is lost between the two. ``keeps_stdin``: the program's stdin outlives this session,
+    as Docker has it for containers without ``StdinOnce``.
     """
 
     tty: bool
@@ -23,7 +25,9 @@ class Session:
     stdout: bool = True
     stderr: bool = True
     keeps_stdin: bool = False
-    past: deque[tuple[Stream, bytes]] = field(default_factory=deque)
+    logged: AsyncGenerator[list[tuple[Stream, bytes]], None] | None = None
+    log_only: bool = False
+    _pieces: deque[tuple[Stream, bytes]] = field(default_factory=deque)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _attachment: Attachment | None = None
     _ended: asyncio.Event | None = None
@@ -54,8 +58,15 @@ class Session:
 
     async def read(self) -> tuple[Stream, bytes] | None:
         """The next (stream, bytes); None at the end."""
-        if self.past:
-            return self.past.popleft()
+        while not self._pieces and self.logged is not None:
+            try:
+                self._pieces.extend(await anext(self.logged))
+            except StopAsyncIteration:
+                self.logged = None
+        if self._pieces:
+            return self._pieces.popleft()
+        if self.log_only:
+            return None
         await self._ready.wait()
         if self._attachment is None:
             return None
@@ -85,5 +96,7 @@ class Session:
         """Let go. Safe to call twice."""
         self._closed = True
         self._ready.set()
+        if self.logged is not None:
+            await self.logged.aclose()
         if self._attachment is not None:
             await self._attachment.close()

@@ -421,13 +421,15 @@ class Containers:
         session = Session(record.tty, takes_stdin, stdout, stderr, keeps_stdin=not record.config.stdin_once)
         live = self._supervisor.live(record.id)
         if logs:
-            source = self.log_source(record.id)
-            async for batch in source.read(stdout, stderr, None, None, None, False, False):
-                session.past.extend(batch)
+            session.log_only = stream and live.monitored is not None
+            session.logged = self.log_source(record.id).pieces(stdout, stderr, follow=session.log_only)
         if not stream:
             session.end()
         elif live.monitored is not None:
-            attachment = await live.monitored.attach(stdin=session.stdin, stdout=stdout, stderr=stderr)
+            shown = not session.log_only
+            attachment = await live.monitored.attach(
+                stdin=session.stdin, stdout=stdout and shown, stderr=stderr and shown
+            )
             await session.bind(attachment, live.ended)
         else:
             live.sessions.append(session)

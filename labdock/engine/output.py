@@ -12,7 +12,7 @@ from pathlib import Path
 from labdock.engine.slack import Slack
 from labdock.engine.views import show_time
 from labdock.runtime import Stream
-from labdock.runtime.logs import read_batches, read_plain
+from labdock.runtime.logs import count_bytes, read_batches, read_pieces, read_plain
 
 #: How long a time before a line is, with its space.
 _TIME = len("2006-01-02T15:04:05.999999999Z ")
@@ -71,6 +71,22 @@ class LogSource:
                     if len(wanted) < 2:
                         batch = [piece for piece in batch if piece[0] in wanted]
                     if batch:
+                        yield batch
+
+    def pieces(self, stdout: bool, stderr: bool, follow: bool) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
+        """The output as it was written until now; following, on until the container's end."""
+        limit = None if follow else count_bytes(self.path)
+        return self._read_pieces(stdout, stderr, limit, self.ended if follow else None)
+
+    async def _read_pieces(
+        self, stdout: bool, stderr: bool, limit: int | None, ended: asyncio.Event | None
+    ) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
+        wanted = frozenset(name for name, given in (("stdout", stdout), ("stderr", stderr)) if given)
+        found = read_pieces(self.path, limit=limit, ended=ended)
+        with _readers.reader():
+            async with contextlib.aclosing(found):
+                async for batch in found:
+                    if batch := [piece for piece in batch if piece[0] in wanted]:
                         yield batch
 
     async def _read_timed(

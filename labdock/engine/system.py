@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import os
 import platform
 import time
@@ -125,7 +126,7 @@ class System:
             "CPUSet": False,
             "PidsLimit": False,
             "IPv4Forwarding": True,
-            "Debug": False,
+            "Debug": logging.getLogger("labdock").isEnabledFor(logging.DEBUG),
             "NFd": len(os.listdir("/proc/self/fd")),
             "OomKillDisable": False,
             "NGoroutines": len(asyncio.all_tasks()),

@@ -105,7 +105,7 @@ class LabPage:
             "name => document.body.dataset.jpThemeName === name", arg=THEMES.get(name, name), timeout=PATIENCE
         )
 
-    def command(self, id: str, **arguments: Any) -> Any:
+    def command(self, id: str, /, **arguments: Any) -> Any:
         """Execute a command of JupyterLab's registry and wait for it; what it answers where that is plain data."""
         script = """async ([id, args]) => {
             const result = await window.jupyterapp.commands.execute(id, args);
@@ -113,7 +113,7 @@ class LabPage:
         }"""
         return self.page.evaluate(script, [id, arguments])
 
-    def begin(self, id: str, **arguments: Any) -> None:
+    def begin(self, id: str, /, **arguments: Any) -> None:
         """Execute a command and do not wait: for those that ask something in a dialog."""
         script = "([id, args]) => { window.jupyterapp.commands.execute(id, args).catch(() => {}); }"
         self.page.evaluate(script, [id, arguments])

@@ -133,7 +133,7 @@ def test_the_output_of_all_and_the_exit_code_of_one(engine: EngineUnderTest, fol
     said = labdock(engine, folder, "up", "--exit-code-from", "job", code=7)
     assert "job-1   | working" in said and "shop-long-1 Stopped" in said
     said = labdock(engine, folder, "up", "-d", "after", code=1)
-    assert "container shop-job-1 exited (7)" in said
+    assert 'service "job" didn\'t complete successfully: exit 7' in said
     labdock(engine, folder, "--profile", "*", "down")
     assert engine.docker("ps", "-aq") == ""
 

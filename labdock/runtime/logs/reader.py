@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import operator
 import re
 import time
@@ -19,6 +20,7 @@ from labdock.runtime.logs.watch import FolderWatch
 #: Read and parsed at once, between two turns of the event loop: about 2 ms.
 _CHUNK = 64 * 1024
 _WHOLE = re.compile(rb"[^\n]{35} (stdout|stderr) ([FP]) ([^\n]*\n)").findall
+_STREAM_OF = operator.itemgetter(0)
 _TEXT_OF = operator.itemgetter(2)
 #: How much further a tail looks back for the beginning of its first lines.
 _MARGIN = 256 * 1024
@@ -74,6 +76,31 @@ async def read_plain(
     async with contextlib.aclosing(batches):
         async for batch in batches:
             yield batch
+
+
+async def read_pieces(
+    path: Path, *, limit: int | None = None, ended: asyncio.Event | None = None
+) -> AsyncGenerator[list[Plain], None]:
+    """The output itself as it was written, without waiting for the ends of lines (a prompt has none).
+
+    *limit*: no more than what the log's first *limit* bytes tell (:func:`count_bytes` says how many there are).
+    """
+    follower = _Follower(path, ended, None) if ended is not None else None
+    batches = _read(_PieceReader(limit), path, None, follower)
+    async with contextlib.aclosing(batches):
+        async for batch in batches:
+            yield batch
+
+
+def count_bytes(path: Path) -> int:
+    """The size of the log at *path*, with the files it was rotated to."""
+    chain = Chain.open(path)
+    if chain is None:
+        return 0
+    try:
+        return chain.end()
+    finally:
+        chain.close()
 
 
 async def _read(
@@ -256,6 +283,34 @@ class _PlainReader:
         left = [(stream, text) for stream, text in self._parts.items()]
         self._parts = {}
         return left
+
+
+class _PieceReader(_PlainReader):
+    """Each record by itself, neighbours of one stream joined: what the program wrote, byte for byte."""
+
+    def __init__(self, limit: int | None) -> None:
+        super().__init__()
+        self._left = limit
+
+    def read(self, chain: Chain) -> list[Plain]:
+        while not self.done:
+            data = chain.read(_CHUNK if self._left is None else min(_CHUNK, self._left))
+            if self._left is not None:
+                self._left -= len(data)
+                self.done = not self._left
+            if not data:
+                return []
+            if pieces := self._join(self._split(data)):
+                return pieces
+        return []
+
+    def _join(self, found: list[tuple[bytes, bytes, bytes]]) -> list[Plain]:
+        pieces: list[Plain] = []
+        for name, group in itertools.groupby(found, _STREAM_OF):
+            data = b"".join(text if flag == b"F" else text[:-1] for _, flag, text in group)
+            if data:
+                pieces.append((STREAMS[name], data))
+        return pieces
 
 
 def _read_at(chain: Chain, position: int, size: int) -> bytes:

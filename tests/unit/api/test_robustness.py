@@ -72,7 +72,7 @@ def test_an_unexpected_error_is_logged_with_its_traceback_under_the_id_that_was_
             return found
 
     message = asyncio.run(main())
-    id_ = re.search(r"request id ([0-9a-f]{12})", message)
+    id_ = re.search(r"request id ([0-9a-f]{6}-[0-9a-f]+)", message)
     assert id_ is not None
     assert f"request {id_[1]} failed" in caplog.text
     assert "RuntimeError: a defect of the engine" in caplog.text
@@ -87,7 +87,7 @@ def test_one_line_a_request_at_debug_and_none_otherwise(caplog: pytest.LogCaptur
         asyncio.run(main())
     lines = [record.getMessage() for record in caplog.records if record.name == "labdock.api"]
     assert len(lines) == 1
-    assert re.fullmatch(r"GET /v1\.41/_ping\?x=1 → 200 in [0-9.]+ ms", lines[0])
+    assert re.fullmatch(r"[0-9a-f]{6}-1: GET /v1\.41/_ping\?x=1 → 200 in [0-9.]+ ms", lines[0])
     caplog.clear()
     with caplog.at_level(logging.INFO):
         asyncio.run(main())
@@ -154,3 +154,18 @@ def test_a_paused_reader_of_logs_does_not_grow_the_engine() -> None:
             await until(lambda: len(served.wires) == 0)
 
     asyncio.run(main())
+
+
+def test_every_error_carries_the_id_of_its_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> list[str]:
+        async with serve() as served:
+            answers = [await served.ask("GET", path) for path in ("/containers/nobody/json", "/nowhere", "/info")]
+            assert "x-request-id" not in (await served.ask("GET", "/_ping")).headers
+            return [answer.headers["x-request-id"] for answer in answers]
+
+    with caplog.at_level(logging.DEBUG, logger="labdock.api"):
+        ids = asyncio.run(main())
+    assert len(set(ids)) == 3
+    lines = [record.getMessage() for record in caplog.records]
+    for found, what in zip(ids, ("/containers/nobody/json → 404", "/nowhere → 404", "/info → 500"), strict=True):
+        assert any(line.startswith(f"{found}: GET {what}") for line in lines), lines

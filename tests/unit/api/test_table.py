@@ -59,7 +59,7 @@ LINES: list[tuple[str, str, Any, int, Check]] = [
     ("POST", "/labdock/registry", {"Password": "x"}, 400, lambda f: "without a user" in f["message"]),
     ("DELETE", "/labdock/registry", None, 404, lambda f: "not served" in f["message"]),
     # an engine's defect: an id to find it by, and nothing of the inside
-    ("GET", "/info", None, 500, message(r"RuntimeError, request id [0-9a-f]{12}")),
+    ("GET", "/info", None, 500, message(r"RuntimeError, request id [0-9a-f]{6}-[0-9a-f]+")),
     ("GET", "/info", None, 500, lambda f: "defect" not in f["message"] and "logs" in f["hint"]),
     # containers
     ("GET", "/containers/json", None, 200, lambda f: len(f) == 1),
