@@ -28,7 +28,7 @@ demo: setup-demo ## run notebooks/quickstart.ipynb on a real engine, leave it as
 test: setup ## every test; ARGS="tests/unit -k name" for some
 	@scripts/test.sh $(ARGS)
 
-browser: setup ## the tests in a real browser; ARGS="-k name" for some; pictures of what failed in build/pictures
+browser: setup ## the tests in a real browser; ARGS="-k name" for some, LAB=4.2 for that JupyterLab
 	@scripts/browser.sh $(ARGS)
 
 lab: setup-demo ## JupyterLab on the notebooks

@@ -26,7 +26,7 @@ __all__ = ["aconnect", "connect", "dashboard", "load_ipython_extension", "unload
 def connect(environment: Mapping[str, str] | None = None, *, start: bool = True) -> Client:
     """A client for this user's engine, which is started at the first call (unless not *start*).
 
-    LABDOCK_HOST or DOCKER_HOST (``unix://…``) name another engine. Raises Unsupported for other addresses; the
+    LABDOCK_HOST, DOCKER_HOST or the chosen context name another engine. Raises Unsupported for other addresses; the
     client's calls raise :mod:`labdock.errors`, EngineUnreachable when nobody answers.
     """
     from labdock import client

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -104,14 +105,16 @@ class _Writer:
         self._tar.addfile(entry)
 
 
-def write_tar(out: IO[bytes], packages: Iterable[str]) -> None:
-    """The image's files, with *packages* and what they need. ``python3`` is in /bin."""
+def write_tar(out: IO[bytes], packages: Iterable[str], leaving_out: Iterable[str] = ()) -> None:
+    """The image's files, with *packages* and what they need, but *leaving_out*. ``python3`` is in /bin."""
     with tarfile.open(fileobj=out, mode="w|") as tar:
         writer = _Writer(tar)
         for path in _library_files():
             if path.is_file():
                 writer.add(path.resolve(), str(path))
-        for parts in closure(packages).values():
+        for name, parts in closure(packages).items():
+            if name in leaving_out:
+                continue
             for inner, path in module_files(parts):
                 writer.add(path, f"{SITE}/{inner}")
         for library in sorted(_libraries({interpreter(), *writer.shared})):
@@ -123,3 +126,17 @@ def write_tar(out: IO[bytes], packages: Iterable[str]) -> None:
         writer.add_text("etc/passwd", "root:x:0:0::/root:/bin/sh\npupil:x:1000:1000::/tmp:/bin/sh\n")
         writer.add_text("etc/group", "root:x:0:\npupil:x:1000:\n")
         writer.add_entry("bin/python3", tarfile.SYMTYPE, link=interpreter())
+
+
+def write_wheel(name: str, folder: Path) -> Path:
+    """The installed distribution *name* as a wheel again."""
+    parts = distribution(name)
+    spelled = re.sub(r"[-_.]+", "_", parts.metadata["Name"])
+    wheel = folder / f"{spelled}-{parts.version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as out:
+        for inner, path in module_files(parts):
+            if not inner.endswith((".pyc", "/RECORD", "/INSTALLER", "/REQUESTED", "/direct_url.json")):
+                out.write(path, inner)
+        info = next(inner for inner, _ in module_files(parts) if inner.endswith(".dist-info/METADATA"))
+        out.writestr(info.replace("METADATA", "RECORD"), "".join(f"{file},,\n" for file in out.namelist()))
+    return wheel

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from labdock.errors import InvalidRequest, LabdockError
@@ -30,12 +31,20 @@ class Terminal:
     keeps_results = False
     input_line = 1
     cell = ""
+    _chosen: Mapping[str, str] = MappingProxyType({})
 
     @cached_property
     def client(self) -> Client:
         from labdock.client import connect
 
-        return connect()
+        return connect(self.environment if self._chosen else None)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return os.environ | self._chosen
+
+    def choose(self, overrides: Mapping[str, str]) -> None:
+        self._chosen = dict(overrides)
 
     def close(self) -> None:
         if "client" in self.__dict__:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labdock.client.caller import Caller
@@ -147,17 +148,21 @@ def connect(
     start: bool = True,
     transport: type[UnixTransport] = UnixTransport,
 ) -> Client:
-    """The client for this user's engine, or for the one LABDOCK_HOST or DOCKER_HOST names.
+    """The client for this user's engine, or for the one LABDOCK_HOST, DOCKER_HOST or the chosen context names.
 
-    Nothing is sent yet. With *start*, labdock's own engine is started when the first call finds nobody;
-    another one never is.
+    Addresses are ``unix://``, ``tcp://`` (with TLS where asked for) and ``ssh://``; Unsupported for others. Nothing is
+    sent yet. With *start*, labdock's own engine is started when the first call finds nobody; another one never is.
     """
     from labdock.client import engine
 
     known = os.environ if environment is None else environment
-    socket, own = engine.find_socket(known)
+    found = engine.find_endpoint(known)
 
     def begin() -> None:
         engine.start(environment)
 
-    return Client(transport(socket, begin if own and start else None), known)
+    if found.host.startswith("unix://"):
+        return Client(transport(Path(found.host[7:]), begin if found.own and start else None), known)
+    from labdock.client.remote import dialer
+
+    return Client(transport(found.host, None, dialer(found)), known)

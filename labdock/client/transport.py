@@ -18,6 +18,19 @@ BLOCK = 65_536
 MAX_IDLE = 4
 
 
+class Dialer(Protocol):
+    """How a connection to an engine that is not at a unix socket is made."""
+
+    def __call__(self) -> socket.socket:
+        """A connection; OSError when there is none to be had."""
+
+    def reason(self) -> str:
+        """What is known of why the last connection ended; "" for nothing."""
+
+    def close(self) -> None:
+        """Let go of what stands behind connections that are over; it may be called again afterwards."""
+
+
 class Transport(Protocol):
     """Sends a request and gives the answer once its head is there."""
 
@@ -159,11 +172,13 @@ class UnixTransport:
     """Over a unix socket; connections are kept and used again.
 
     ``start`` is called when nobody listens at *path*: it starts an engine there or raises EngineUnreachable.
+    With *dialer* connections are made by that, and *path* is the address that messages name.
     """
 
-    def __init__(self, path: Path, start: Callable[[], None] | None = None) -> None:
+    def __init__(self, path: Path | str, start: Callable[[], None] | None = None, dialer: Dialer | None = None) -> None:
         self.path = path
         self._start = start
+        self._dialer = dialer
         self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
 
@@ -191,7 +206,8 @@ class UnixTransport:
                 what = f"{request.method} {request.target.partition('?')[0]}"
                 raise EngineUnreachable(
                     f"the engine at {self.path} hung up on {what}",
-                    hint="it may have been stopped or restarted meanwhile; `labdock engine logs` shows its last words",
+                    hint=(self._dialer.reason() if self._dialer else "")
+                    or "it may have been stopped or restarted meanwhile; `labdock engine logs` shows its last words",
                 )
             data += more
             if data.startswith(b"HTTP/1.1 100"):
@@ -199,17 +215,30 @@ class UnixTransport:
         head, early = parsed
         return Answer(head, request.method, connection, early, self._give_back)
 
+    def dial(self) -> socket.socket:
+        """A connection of its own to the engine, started where that is allowed. Raises EngineUnreachable."""
+        return self._connect()
+
     def _connect(self) -> socket.socket:
         try:
-            return connect(self.path)
+            return self._dial()
         except OSError as error:
             if self._start is None or isinstance(error, PermissionError):
-                raise _unreachable(self.path, error) from error
+                raise self._unreachable(error) from error
         self._start()
         try:
-            return connect(self.path)
+            return self._dial()
         except OSError as error:
-            raise _unreachable(self.path, error) from error
+            raise self._unreachable(error) from error
+
+    def _dial(self) -> socket.socket:
+        return connect(Path(self.path)) if self._dialer is None else self._dialer()
+
+    def _unreachable(self, error: OSError) -> EngineUnreachable:
+        if self._dialer is None:
+            return _unreachable(Path(self.path), error)
+        hint = "`labdock context ls` shows which engine is meant, and what else there is"
+        return EngineUnreachable(f"cannot connect to the engine at {self.path}: {error.strerror or error}", hint=hint)
 
     def _take_idle(self) -> socket.socket | None:
         with self._lock:
@@ -234,6 +263,8 @@ class UnixTransport:
             for connection in self._idle:
                 connection.close()
             self._idle.clear()
+        if self._dialer is not None:
+            self._dialer.close()
 
 
 def connect(path: Path) -> socket.socket:

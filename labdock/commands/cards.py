@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labdock.commands import html, units
-from labdock.commands.results import Result
+from labdock.commands.results import Result, live_card
 
 if TYPE_CHECKING:
     from labdock.client.results import Container, Image
@@ -17,7 +17,7 @@ class ContainerCard(Result):
 
     def __init__(self, container: Container) -> None:
         self.container = container
-        self.live = "container", {"id": container.id}
+        self.live = live_card("container", [container.id], [container.name.lstrip("/")])
 
     @property
     def id(self) -> str:
@@ -60,8 +60,10 @@ class ImageCard(Result):
     def __init__(self, image: Image, names: tuple[str, ...] = (), view: BuildView | None = None) -> None:
         self.view = view
         self.image = image
-        self.live = "image", {"id": image.id}
         self.names = names or image.repo_tags
+        self.live = live_card(
+            "build" if view is not None else "image", [image.id], [self.names[0] if self.names else ""]
+        )
 
     @property
     def id(self) -> str:

@@ -41,7 +41,6 @@ class Explanation(Result):
 
     def __init__(self, facts: Wire) -> None:
         self.facts = facts
-        self.live = "explain", {"id": facts["Id"]}
 
     @property
     def title(self) -> str:

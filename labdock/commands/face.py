@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ class Face(Protocol):
 
     @property
     def client(self) -> Client: ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What says which engine is meant and where its user's configuration is."""
+
+    def choose(self, overrides: Mapping[str, str]) -> None:
+        """For this command, *overrides* stand above the environment; called before ``client`` is used."""
 
     def write(self, stream: str, data: bytes) -> None:
         """A program's own output, to ``stdout`` or ``stderr``. Raises BrokenPipeError when nobody reads."""

@@ -60,7 +60,7 @@ class KernelCard(Result):
 
 def _limits(spec: KernelSpec) -> str:
     settings = spec.settings
-    memory = units.size(settings.memory) if settings.memory else ""
+    memory = units.binary_size(settings.memory) if settings.memory else ""
     cpus = f"{settings.nano_cpus / 10**9:g} cpus" if settings.nano_cpus else ""
     return ", ".join(filter(None, [memory, cpus]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from labdock.commands import units
@@ -10,6 +10,11 @@ from labdock.errors import Unsupported
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
+
+#: What JupyterLab, with labdock's extension, shows as a card that stays alive; others show the HTML beside it.
+LIVE_TYPE = "application/vnd.labdock.v1+json"
+#: Things that one live card names at most; a longer table stays a table.
+MOST_LIVE = 500
 
 #: What makes widgets of results: the notebook's, once it is loaded.
 make_widget: Callable[[Any], Any] | None = None
@@ -19,8 +24,8 @@ class Result:
     """Base: ``str()`` is what a terminal prints, ``_repr_html_`` what a notebook shows."""
 
     exit_code = 0
-    #: What the lab extension shows as a live card: its kind, and ids to ask the engine for. Nothing secret.
-    live: tuple[str, dict[str, Any]] | None = None
+    #: What a live card needs, see `live_card`. Ids and names, nothing secret.
+    live: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return str(self)
@@ -43,13 +48,18 @@ class Result:
         if shown := self._repr_html_():
             found["text/html"] = shown
         if self.live is not None:
-            found[live_type(self.live[0])] = self.live[1]
+            found[LIVE_TYPE] = self.live
         return found
 
 
-def live_type(kind: str) -> str:
-    """The media type of a live card."""
-    return f"application/vnd.labdock.{kind}.v1+json"
+def live_card(kind: str, ids: Iterable[str], names: Iterable[str], title: str = "") -> dict[str, Any]:
+    """What a live card asks the engine for.
+
+    *kind* is container, image, network, volume (or one of these with an s), or build (whose id is the
+    image's). Volumes have names for ids. *names* are for saying what is gone, in the order of *ids*.
+    """
+    found: dict[str, Any] = {"kind": kind, "ids": list(ids), "names": list(names)}
+    return {**found, "title": title} if title else found
 
 
 class Text(Result):
@@ -86,8 +96,10 @@ class Records(Result, Generic[T], Sequence[T]):
         kind: str = "",
     ) -> None:
         self.items = tuple(items)
-        if kind:
-            self.live = kind, {"ids": [getattr(item, "id", None) or getattr(item, "name", "") for item in self.items]}
+        self.kind = kind
+        if kind and 0 < len(self.items) <= MOST_LIVE:
+            ids = [str(getattr(item, "id", None) or getattr(item, "name", "")) for item in self.items]
+            self.live = live_card(kind, ids, [_name(item) for item in self.items])
         self.rows = tuple(rows)
         self.columns = tuple(columns)
         self._cell = cell
@@ -119,6 +131,14 @@ class Records(Result, Generic[T], Sequence[T]):
                 values.append(html.escape(str(row[field])) if special is None else special)
             rows.append(values)
         return html.table([_heading(title) for title, _ in self.columns], rows)
+
+
+def _name(item: Any) -> str:
+    """What a container, image, network or volume is called, "" for nothing."""
+    tags = getattr(item, "repo_tags", None)
+    if tags is not None:
+        return str(tags[0]) if tags else ""
+    return str(getattr(item, "name", "")).lstrip("/")
 
 
 def _heading(title: str) -> str:

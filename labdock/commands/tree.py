@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from labdock.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from labdock.commands.face import Face
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRUE, FALSE = ("true", "1", "t"), ("false", "0", "f")
@@ -69,7 +72,7 @@ class LazyGroup(click.Group):
         self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self.lazy)
+        return sorted(name for name, (_, text) in self.lazy.items() if text)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.lazy:
@@ -176,7 +179,19 @@ VOLUME = {
     "prune": ("volumes:prune", "Remove unused volumes"),
     "rm": ("volumes:remove", "Remove one or more volumes"),
 }
+CONTEXT = {
+    "create": ("contexts:create", "Create a context"),
+    "export": ("contexts:export", "Export a context to a tar archive"),
+    "import": ("contexts:import_archive", "Import a context from a tar archive"),
+    "inspect": ("contexts:inspect", "Display detailed information on contexts"),
+    "ls": ("contexts:listing", "List contexts"),
+    "rm": ("contexts:remove", "Remove one or more contexts"),
+    "show": ("contexts:show", "Print the name of the current context"),
+    "update": ("contexts:update", "Update a context"),
+    "use": ("contexts:use", "Set the current context"),
+}
 SYSTEM = {
+    "dial-stdio": ("contexts:dial_stdio", ""),
     "df": ("disk:df", "Show disk usage"),
     "events": ("system:events", "Get real time events from the engine"),
     "info": ("system:info", "Display system-wide information"),
@@ -232,6 +247,7 @@ ROOT = {
     "builder": ("tree:builder", "Manage builds"),
     "compose": ("compose:compose", "Define and run several containers by one file"),
     "container": ("tree:container", "Manage containers"),
+    "context": ("tree:context", "Manage contexts: which engine is meant"),
     "debug": ("builders:debug", "Look around in the state before the step at which a build failed"),
     "df": SYSTEM["df"],
     "doctor": ("engine:doctor", "Say what this machine allows, and what would lift each limit"),
@@ -269,6 +285,7 @@ container = group("container", CONTAINER, "Manage containers.")
 builder = group("builder", BUILDER, "Manage builds.")
 image = group("image", IMAGE, "Manage images.")
 manifest = group("manifest", MANIFEST, "Look at manifests in registries.")
+context = group("context", CONTEXT, "Manage contexts: which engine is meant.")
 registry = group("registry", REGISTRY, "Serve the engine's images to others.")
 network = group("network", NETWORK, "Manage networks.")
 volume = group("volume", VOLUME, "Manage volumes.")
@@ -278,9 +295,54 @@ engine = group("engine", ENGINE, "Manage the engine.")
 
 
 @click.group("labdock", cls=LazyGroup, lazy=ROOT)
-@click.version_option(message="labdock version %(version)s", package_name="labdock")
-def root() -> None:
+@click.option("--config", help="Location of client config files (default ~/.docker)")
+@click.option("-c", "--context", "chosen", help="Name of the context to use (overrides DOCKER_HOST and `context use`)")
+@click.option("-D", "--debug", is_flag=True, help="Taken for docker's sake: `labdock engine logs` has the log")
+@click.option("-H", "--host", help="Daemon socket to connect to")
+@click.option(
+    "-l",
+    "--log-level",
+    type=click.Choice(["debug", "info", "warn", "error", "fatal"]),
+    help="Taken for docker's sake: `labdock engine logs` has the log",
+)
+@click.option("--tls", is_flag=True, help="Use TLS; implied by --tlsverify")
+@click.option("--tlscacert", help="Trust certs signed only by this CA")
+@click.option("--tlscert", help="Path to TLS certificate file")
+@click.option("--tlskey", help="Path to TLS key file")
+@click.option("--tlsverify", is_flag=True, help="Use TLS and verify the remote")
+@click.version_option(None, "-v", "--version", message="labdock version %(version)s", package_name="labdock")
+@click.pass_obj
+def root(face: Face, /, **options: Any) -> None:
     """A Docker engine that you pip install.
 
     The commands and their options are Docker's own. The engine starts at first use.
     """
+    if given := {name: value for name, value in options.items() if value}:
+        face.choose(overrides(given))
+
+
+def overrides(given: Mapping[str, Any]) -> dict[str, str]:
+    """The options before the command as the environment's variables, which they stand above."""
+    if given.get("host") and given.get("chosen"):
+        raise InvalidRequest("conflicting options: cannot specify both --host and --context")
+    found = {OPTION_VARIABLES[name]: str(value) for name, value in given.items() if name in OPTION_VARIABLES}
+    if given.get("host"):
+        found["LABDOCK_HOST"] = host_address(given["host"])
+    if given.get("chosen"):
+        found |= {"LABDOCK_HOST": "", "DOCKER_HOST": "", "DOCKER_CONTEXT": given["chosen"]}
+    if given.get("tls") or given.get("tlsverify"):
+        found |= {"DOCKER_TLS": "1", "DOCKER_TLS_VERIFY": "1" if given.get("tlsverify") else ""}
+    return found
+
+
+def host_address(text: str) -> str:
+    """``tcp://`` before what has no scheme, as Docker's ``-H`` takes it."""
+    return text if "://" in text else f"tcp://{text}"
+
+
+OPTION_VARIABLES = {
+    "config": "DOCKER_CONFIG",
+    "tlscacert": "LABDOCK_TLS_CA",
+    "tlscert": "LABDOCK_TLS_CERT",
+    "tlskey": "LABDOCK_TLS_KEY",
+}

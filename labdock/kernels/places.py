@@ -13,7 +13,6 @@ import fcntl
 import os
 import secrets
 import shutil
-import struct
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,9 +30,10 @@ LABEL = "labdock.kernel"
 LONGEST = 107
 SOCKETS = "s"
 LOCK = "alive"
+#: Where a launcher may listen for the kernel's word that its sockets are there.
+READY = "ready"
 #: Seconds after which a folder that was begun and not finished is nobody's.
 STALE = 600
-_NOBODY = 0xFFFFFFFF
 
 
 class Place:
@@ -81,7 +81,7 @@ class Place:
 def root(environment: Mapping[str, str]) -> Path:
     """Where kernels' folders are. Raises InvalidRequest when sockets in there would have too long names."""
     found = locate(environment, os.getuid()).run.absolute() / "k"
-    longest = len(os.fsencode(found)) + len("/XXXXXXXX/") + len(SOCKETS) + len("-5")
+    longest = len(os.fsencode(found)) + len("/XXXXXXXX/") + len(READY)
     if longest > LONGEST:
         raise InvalidRequest(
             f"the path {found} is too long for a kernel's sockets ({longest} bytes, {LONGEST} fit)",
@@ -94,7 +94,6 @@ def make(environment: Mapping[str, str], *, others: bool) -> Place:
     """A new folder. *others*: the kernel's user is not this one. Raises InvalidRequest, SystemFailure."""
     parent = root(environment)
     try:
-        # 0711: an engine whose ids are not ours passes through, and names are not to be guessed.
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = secrets.token_hex(4)
         begun = parent / f".{name}"
@@ -102,26 +101,12 @@ def make(environment: Mapping[str, str], *, others: bool) -> Place:
         lock = os.open(begun / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if others:
-            _open_to_others(begun)
+            # The folder above lets nobody else in.
+            begun.chmod(0o777)
         begun.rename(parent / name)
     except OSError as error:
         raise SystemFailure(f"cannot make a folder for a kernel in {parent}: {error.strerror}") from error
     return Place(parent / name, lock)
-
-
-def _open_to_others(folder: Path) -> None:
-    """Let another user make files in *folder* that this one may use; the folder above lets nobody else in.
-
-    quirk: whoever connects to a unix socket needs the right to write to it, and a kernel's umask takes that away; a
-    default ACL goes before the umask (man 5 acl).
-    """
-    folder.chmod(0o777)
-    entries = [(tag, 7, _NOBODY) for tag in (0x01, 0x04, 0x20)]
-    os.setxattr(
-        folder,
-        "system.posix_acl_default",
-        struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries),
-    )
 
 
 def is_alive(folder: Path) -> bool:

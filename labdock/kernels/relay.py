@@ -59,7 +59,9 @@ def serve(settings: Settings, connection_file: str) -> int:
 
 async def _serve(settings: Settings, connection: Mapping[str, Any], place: Place) -> int:
     loop = asyncio.get_running_loop()
-    servers = [await _join(connection, name, place, number) for number, name in enumerate(CHANNELS, 1)]
+    ready = asyncio.Event()
+    servers = [await _listen(place, ready)]
+    servers += [await _join(connection, name, place, number, ready) for number, name in enumerate(CHANNELS, 1)]
     environment = launching.chosen_environment(settings, os.environ)
     inner = msgspec.json.encode(inner_connection(connection, place))
     watched = await asyncio.to_thread(
@@ -89,25 +91,42 @@ def _tell(watched: Watched) -> None:
     print(f"labdock: the kernel's container ended with {watched.ended.result()}", file=sys.stderr)
 
 
-async def _join(connection: Mapping[str, Any], name: str, place: Place, number: int) -> asyncio.Server:
+async def _listen(place: Place, ready: asyncio.Event) -> asyncio.Server:
+    """Set *ready* when the kernel says that its sockets are there."""
+
+    async def hear(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ready.set()
+        writer.close()
+
+    path = place.folder / places.READY
+    server = await asyncio.start_unix_server(hear, path)
+    path.chmod(0o777)
+    return server
+
+
+async def _join(
+    connection: Mapping[str, Any], name: str, place: Place, number: int, ready: asyncio.Event
+) -> asyncio.Server:
     """Listen where the front end will connect, and lead each connection to the kernel's socket *number*."""
     inner = f"{place.sockets}-{number}"
     port = connection[name]
     try:
         if connection.get("transport", "tcp") == "ipc":
-            return await asyncio.start_unix_server(_relay(inner), f"{connection['ip']}-{port}")
-        return await asyncio.start_server(_relay(inner), connection.get("ip") or "127.0.0.1", port)
+            return await asyncio.start_unix_server(_relay(inner, ready), f"{connection['ip']}-{port}")
+        return await asyncio.start_server(_relay(inner, ready), connection.get("ip") or "127.0.0.1", port)
     except OSError as error:
         where = f"{connection.get('ip')}:{port}"
         raise SystemFailure(f"cannot listen on {where} for the front end: {error.strerror}") from error
 
 
-def _relay(inner: str) -> Any:
+def _relay(inner: str, ready: asyncio.Event) -> Any:
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            # The front end's channels wait here, so that all of them are there at once: one that came late
+            # would miss what the kernel says first.
+            await ready.wait()
             kernel_reader, kernel_writer = await asyncio.open_unix_connection(inner)
         except OSError:
-            # The kernel does not listen yet: ZeroMQ tries again after a tenth of a second.
             writer.close()
             return
         try:

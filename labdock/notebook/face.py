@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,8 @@ from labdock.errors import InvalidRequest
 from labdock.notebook.live import LiveOutput, Picture
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from labdock.client import Client
+    from labdock.client.engine import Endpoint
     from labdock.client.progress import JobLine
     from labdock.client.streams import Attached
     from labdock.commands.build_view import BuildView
@@ -28,15 +27,15 @@ if TYPE_CHECKING:
 #: A cell that shows more than this makes a notebook nobody can open.
 MOST_OUTPUT = 4 * 1024 * 1024
 
-_clients: dict[tuple[Path, int], Client] = {}
+_clients: dict[tuple[Endpoint, int], Client] = {}
 
 
 def kernel_client() -> Client:
-    """One client for the whole kernel, as long as the environment names the same engine."""
+    """One client for the whole kernel, as long as the environment and the chosen context name the same engine."""
     from labdock.client import connect
-    from labdock.client.engine import find_socket
+    from labdock.client.engine import find_endpoint
 
-    key = find_socket(os.environ)[0], os.getpid()
+    key = find_endpoint(os.environ), os.getpid()
     if key not in _clients:
         _clients[key] = connect()
     return _clients[key]
@@ -95,13 +94,29 @@ class NotebookFace:
         self._live = live
         self._clock = clock
         self._printer = Printer()
+        self._chosen: dict[str, str] = {}
+        self._own: Client | None = None
 
     @cached_property
     def client(self) -> Client:
+        if self._client is None and self._chosen:
+            from labdock.client import connect
+
+            self._own = connect(self.environment)
+            return self._own
         return self._client or kernel_client()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return os.environ | self._chosen
+
+    def choose(self, overrides: Mapping[str, str]) -> None:
+        self._chosen = dict(overrides)
 
     def close(self) -> None:
         """The command is over: what waits to be shown is shown."""
+        if self._own is not None:
+            self._own.close()
         self._printer.finish()
 
     def write(self, stream: str, data: bytes) -> None:

@@ -36,9 +36,9 @@ def widget_of(result: Result) -> Panel:
         case ImageCard():
             parts: dict[str, Panel] = {"Layers": LayerExplorer(result.id, kernel_client())}
             return Together(parts | ({"Build": BuildTimeline(result.view)} if result.view else {}))
-        case Records() if result.live is not None and result.live[0] == "containers":
+        case Records() if result.kind == "containers":
             return Dashboard(kernel_client())
-        case Records() if result.live is not None and result.live[0] == "images":
+        case Records() if result.kind == "images":
             return Together({_name(image): LayerExplorer(image.id, kernel_client()) for image in result[:MOST_IMAGES]})
     raise Unsupported(
         f"this has no widget: {type(result).__name__}",

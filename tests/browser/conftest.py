@@ -1,10 +1,12 @@
 """One engine, one JupyterLab and one browser for all tests of this folder; a page for each test.
 
-``LABDOCK_PICTURES=FOLDER`` keeps the pictures that tests make, and one of each page whose test failed.
+``LABDOCK_PICTURES=FOLDER`` keeps the pictures that tests make, and one of each page whose test failed;
+``LABDOCK_PICTURE_SCALE`` is how many pixels they have for one of the page. See scripts/browser.sh.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -58,7 +60,7 @@ def server(engine_of_all: EngineUnderTest) -> Iterator[LabServer]:
 def context() -> Iterator[BrowserContext]:
     profile = short_folder()
     with sync_playwright() as playwright:
-        found = open_context(playwright, profile)
+        found = open_context(playwright, profile, float(os.environ.get("LABDOCK_PICTURE_SCALE") or 1))
         yield found
         found.close()
     shutil.rmtree(profile, ignore_errors=True)

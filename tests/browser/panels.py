@@ -51,9 +51,12 @@ class Panel:
     def filter(self, text: str) -> None:
         self.widget.locator('input[type="search"]').fill(text)
 
-    def open_section(self, name: str) -> None:
-        """Unfold "containers", "images", "networks" or "volumes"."""
-        header = self.widget.locator(f'[data-section="{name}"]').first
+    def section(self, kind: str) -> Locator:
+        """The line above all of a kind ("container", "image", "network", "volume")."""
+        return self.widget.locator(f'[role="treeitem"][aria-level="1"][data-kind="{kind}"]')
+
+    def unfold(self, kind: str) -> None:
+        header = self.section(kind)
         header.wait_for()
         if header.get_attribute("aria-expanded") == "false":
             header.click()
@@ -63,6 +66,17 @@ class Panel:
         self.row(id, kind).click(button="right")
         item = self.lab.find(".lm-Menu-item:not(.lm-mod-hidden)", has_text=label).first
         item.click(timeout=PATIENCE)
+
+    def live(self) -> Panel:
+        """Wait until it lists what there is."""
+        self.section("container").wait_for()
+        return self
+
+    def notice(self, title: str) -> Locator:
+        """Wait until it says *title* in the place of the lists; the notice."""
+        found = self.widget.locator(".jp-labdock-notice", has_text=title)
+        found.wait_for()
+        return found
 
     def watch(self, name: str) -> None:
         self.lab.page.evaluate(WATCH, name)

@@ -26,7 +26,8 @@ SETTINGS = {
 class LabServer:
     """``jupyter lab`` in *root*, which gets the folders ``work`` (what the file browser shows) and ``jupyter``.
 
-    *environment* is what its process has besides its own folders; *python* is that of another environment.
+    *environment* is what its process has besides its own folders; *python* is that of another environment
+    (or the variable LABDOCK_TEST_PYTHON is).
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class LabServer:
         environment: dict[str, str],
         *,
         base_url: str = "/",
-        python: str = sys.executable,
+        python: str = "",
         flags: tuple[str, ...] = (),
     ) -> None:
         self.root = root
@@ -43,7 +44,7 @@ class LabServer:
         self.base_url = base_url
         self.token = secrets.token_hex(16)
         self.port = 0
-        self._python = python
+        self._python = python or os.environ.get("LABDOCK_TEST_PYTHON") or sys.executable
         self._flags = flags
         self._jupyter = root / "jupyter"
         self._process: subprocess.Popen[bytes] | None = None

@@ -61,6 +61,7 @@ def test_an_install_without_node_enables_both_extensions_and_an_uninstall_leaves
     assert "OK" in line, listed
     listed = jupyter(venv, "server", "extension", "list")
     assert "labdock enabled" in listed, listed
+    assert "OK" in listed.partition("labdock enabled")[2].partition("Config dir")[0], listed
 
     venv.call("-m", "pip", "uninstall", "--quiet", "--yes", "labdock")
     assert {name for name in venv.files() - before if "__pycache__" not in name} == set()

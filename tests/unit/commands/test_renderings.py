@@ -17,15 +17,16 @@ import pytest
 
 from labdock.client import Client
 from labdock.client.progress import Detail, JobLine
-from labdock.client.results import Image, result
+from labdock.client.results import Image, Volume, result
 from labdock.client.scripted import Reply, Script, ScriptedTransport
 from labdock.commands import run, transfer_view
 from labdock.commands.build_view import BuildView, as_html, as_text
 from labdock.commands.cards import ImageCard
 from labdock.commands.explanation import Explanation
 from labdock.commands.html import port_address, port_note
-from labdock.commands.results import Result, live_type
+from labdock.commands.results import LIVE_TYPE, MOST_LIVE, Records, Result
 from labdock.commands.transfer_view import TransferView
+from labdock.commands.volumes import COLUMNS
 from labdock.notebook.face import NotebookFace
 from labdock.schema import build
 
@@ -308,10 +309,42 @@ def test_notebook(name: str) -> None:
     hold(f"{name}.html", text)
     bundle = shown._repr_mimebundle_()
     assert (bundle.pop("text/plain"), bundle.pop("text/html")) == (str(shown), text)
-    for kind, data in bundle.items():
-        assert kind == live_type(shown.live[0])
-        assert set(data) <= {"id", "ids"}, "ids to ask for, nothing else"
+    if card := bundle.pop(LIVE_TYPE, None):
+        assert set(card) <= {"kind", "ids", "names", "title"}, "what to ask for, nothing else"
+        assert len(card["ids"]) == len(card["names"])
+    assert not bundle
     assert Elements(text).suspicious == []
+
+
+def test_a_live_card_names_what_it_shows() -> None:
+    assert ask("ps", "-a").live == {"kind": "containers", "ids": [ID, OTHER], "names": ["web", "x" + EVIL]}
+    assert ask("images").live == {
+        "kind": "images",
+        "ids": [image["Id"] for image in IMAGES],
+        "names": [(image["RepoTags"] or [""])[0] for image in IMAGES],
+    }
+    assert ask("network", "ls").live == {"kind": "networks", "ids": [ID], "names": ["bridge"]}
+    assert ask("volume", "ls").live == {"kind": "volumes", "ids": ["data"], "names": ["data"]}
+
+
+def test_a_built_image_has_the_card_of_a_build() -> None:
+    built = result(Image, {"Id": f"sha256:{ID}", "RepoTags": ["app:1", "app:latest"]})
+    card = {"ids": [f"sha256:{ID}"], "names": ["app:1"]}
+    assert ImageCard(built).live == {"kind": "image", **card}
+    assert ImageCard(built, ("app:1",), BuildView("Building app")).live == {"kind": "build", **card}
+    nameless = result(Image, {"Id": f"sha256:{ID}"})
+    assert ImageCard(nameless).live == {"kind": "image", "ids": [f"sha256:{ID}"], "names": [""]}
+
+
+@pytest.mark.parametrize("words", [("ps", "--format", "json"), ("ps", "-q"), ("explain", "web"), ("top", "web")])
+def test_what_is_no_list_of_things_is_no_live_card(words: tuple[str, ...]) -> None:
+    assert ask(*words).live is None
+
+
+@pytest.mark.parametrize(("count", "alive"), [(0, False), (1, True), (MOST_LIVE, True), (MOST_LIVE + 1, False)])
+def test_an_empty_or_very_long_table_stays_a_table(count: int, alive: bool) -> None:
+    table = Records([Volume(name=str(number)) for number in range(count)], [], COLUMNS, kind="volumes")
+    assert (LIVE_TYPE in table._repr_mimebundle_()) is alive
 
 
 class Elements(html.parser.HTMLParser):

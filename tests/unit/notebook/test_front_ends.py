@@ -61,7 +61,7 @@ def check(made: Any) -> None:
     table = cells[1].outputs[0].data
     assert table["text/plain"].startswith(TABLE)
     assert "<table" in table["text/html"]
-    assert table["application/vnd.labdock.containers.v1+json"] == {"ids": [ID]}
+    assert table["application/vnd.labdock.v1+json"] == {"kind": "containers", "ids": [ID], "names": ["web"]}
     assert cells[3].outputs[0].data["text/plain"] == "web web"
     failed = "".join(output.get("text", "") + output.get("evalue", "") for output in cells[4].outputs)
     assert "did you mean run?" in failed
