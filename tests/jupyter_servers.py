@@ -51,13 +51,20 @@ class Page:
         return self._reading
 
     async def receive(self) -> Any:
-        """The JSON of the next message. Raises EOFError with the reason when it was closed."""
+        """The JSON of the next message."""
+        return json.loads(await self.read_text())
+
+    async def read_text(self) -> str:
+        """The next message. Raises EOFError with the reason when the websocket was closed."""
         async with asyncio.timeout(DEADLINE):
             message = await asyncio.shield(self._read())
         self._reading = None
         if message is None:
             raise EOFError(f"{self._connection.close_code} {self._connection.close_reason}")
-        return json.loads(message)
+        return str(message)
+
+    async def send_text(self, text: str) -> None:
+        await self._connection.write_message(text)
 
     async def send(self, value: Any) -> None:
         await self._connection.write_message(json.dumps(value))

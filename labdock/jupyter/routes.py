@@ -48,5 +48,17 @@ def add_to(server: ServerApp, environment: Mapping[str, str] | None = None) -> D
         ("live", Live, {**known, "kinds": KINDS}),
     ]
     rules = [(url_path_join(base, "labdock/api", path), *rest) for path, *rest in routes]
+    if (handler := find_port_handler()) is not None:
+        desk.ports = True
+        rules.append((url_path_join(base, handler[0]), handler[1], known))
     application.add_handlers(".*$", rules)  # type: ignore[no-untyped-call]
     return desk
+
+
+def find_port_handler() -> tuple[str, Any] | None:
+    """The route of ports in a tab, and who serves it; None without jupyter-server-proxy."""
+    try:
+        from labdock.jupyter import ports
+    except ImportError:
+        return None
+    return ports.PATTERN, ports.PortHandler
