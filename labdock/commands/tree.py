@@ -228,6 +228,8 @@ ENGINE = {
 COMPOSE = {
     "build": ("compose_images:build", "Build or rebuild services"),
     "config": ("compose_showing:config", "Check the files and show them as they are understood"),
+    "cp": ("compose_running:copy", "Copy files between a service container and this machine"),
+    "create": ("compose_up:create", "Create containers for services, without starting them"),
     "down": ("compose_life:down", "Stop and remove containers and networks"),
     "events": ("compose_showing:events", "Receive real time events from containers"),
     "exec": ("compose_running:execute", "Execute a command in a running container"),
@@ -239,6 +241,7 @@ COMPOSE = {
     "port": ("compose_showing:port", "Print the public port for a port binding"),
     "ps": ("compose_showing:ps", "List containers"),
     "pull": ("compose_images:pull", "Pull service images"),
+    "push": ("compose_images:push", "Push the images of services that are built"),
     "restart": ("compose_life:restart", "Restart service containers"),
     "rm": ("compose_life:remove", "Remove stopped service containers"),
     "run": ("compose_running:run", "Run a one-off command on a service"),
@@ -248,6 +251,7 @@ COMPOSE = {
     "top": ("compose_showing:top", "Display the running processes"),
     "unpause": ("compose_life:unpause", "Unpause services"),
     "up": ("compose_up:up", "Create and start containers"),
+    "watch": ("compose_up:watch", "Refused: files are not watched"),
 }
 KERNEL = {
     "add": ("kernels:add", "Make an image a notebook kernel"),
