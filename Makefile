@@ -1,7 +1,7 @@
 # labdock: everything a contributor does. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo setup-bench extension demo test browser lab bench soak check notebooks picture clean
+.PHONY: help setup setup-demo setup-bench setup-vm extension demo test browser vm lab bench soak check notebooks picture clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,10 @@ setup-bench: ## the same with podman and dockerd, the peers
 	@scripts/system.sh bench
 	@scripts/venv.sh
 
+setup-vm: ## what the virtual machine for `make vm` is made with
+	@scripts/system.sh vm
+	@scripts/venv.sh
+
 extension: setup-demo ## the JupyterLab extension, built from extension/ when that is newer, its style and tests
 	@scripts/extension.sh --check
 
@@ -30,6 +34,9 @@ test: setup ## every test; ARGS="tests/unit -k name" for some
 
 browser: setup ## the tests in a real browser; ARGS="-k name" for some, LAB=4.2 for that JupyterLab
 	@scripts/browser.sh $(ARGS)
+
+vm: setup-vm ## limits kept by the kernel, in a virtual machine with systemd (emulated: some 10 minutes)
+	@scripts/vm.sh $(ARGS)
 
 lab: setup-demo ## JupyterLab on the notebooks
 	@scripts/extension.sh

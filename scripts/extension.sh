@@ -77,6 +77,6 @@ if [ "$(readlink -f "$seen")" != "$PWD/$built" ]; then
 fi
 if [ "${1:-}" = --check ]; then
     install_packages
-    (cd extension && "$venv/bin/jlpm" --silent lint)
-    (cd extension && "$venv/bin/jlpm" --silent test)
+    (cd extension && "$venv/bin/jlpm" lint)
+    (cd extension && "$venv/bin/jlpm" test)
 fi

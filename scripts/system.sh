@@ -1,6 +1,6 @@
 #!/bin/bash
 # What labdock needs from the machine, put in place: packages, devices, subordinate ids.
-#     scripts/system.sh base|test|bench [USER]   (each set holds the ones before it; USER: whom to grant ids)
+#     scripts/system.sh base|test|bench|vm [USER]   (each set holds the ones before it; USER: whom to grant ids)
 # As root, or as a user with sudo. Says nothing when there is nothing to do. Written for Debian and its kin; elsewhere
 # it only checks that the programs are there.
 set -euo pipefail
@@ -45,6 +45,10 @@ missing_packages() {
         have_browser || gaps+=(chromium)
         [ -d /usr/share/fonts/truetype/liberation ] || gaps+=(fonts-liberation)
     fi
+    if [ "$wanted" = vm ]; then
+        have qemu-system-x86_64 || gaps+=(qemu-system-x86)
+        have mke2fs || gaps+=(e2fsprogs)
+    fi
     if [ "$wanted" = bench ]; then
         # podman's networks with names.
         [ -x /usr/lib/podman/netavark ] || gaps+=(netavark)
@@ -58,6 +62,7 @@ missing_packages() {
 missing_programs() {
     local program gaps=()
     [ "$wanted" = base ] || programs+=(docker docker-registry skopeo podman curl docker-compose git)
+    [ "$wanted" != vm ] || programs+=(qemu-system-x86_64 mke2fs)
     [ "$wanted" != bench ] || programs+=(dockerd rootlesskit)
     for program in "${programs[@]}"; do
         have "$program" || gaps+=("$program")
@@ -161,7 +166,7 @@ grant_ids() {
 
 # --- the run ----------------------------------------------------------------------------------------------------
 
-case $wanted in base | test | bench) ;; *) stop "unknown set: $wanted" "base, test or bench" ;; esac
+case $wanted in base | test | bench | vm) ;; *) stop "unknown set: $wanted" "base, test, bench or vm" ;; esac
 
 if have dpkg-query && have apt-get; then
     lacking=$(missing_packages)

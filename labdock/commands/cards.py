@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labdock.commands import html, units
 from labdock.commands.results import Result, live_card
@@ -68,6 +68,13 @@ class ImageCard(Result):
     @property
     def id(self) -> str:
         return self.image.id
+
+    def use_as_kernel(self, **options: Any) -> Result:
+        """Make it a notebook kernel; *options* and errors are those of :func:`labdock.kernels.add`."""
+        from labdock import kernels
+        from labdock.commands.kernels import KernelCard
+
+        return KernelCard(kernels.add(self.names[0] if self.names else self.id, **options))
 
     def __str__(self) -> str:
         return self.id

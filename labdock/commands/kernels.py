@@ -51,7 +51,9 @@ class KernelCard(Result):
         faint = f'<span style="{html.FAINT}">'
         title = f"<b>{html.escape(spec.display_name)}</b> {faint}{html.escape(spec.name)}</span>"
         facts = [f"Python {spec.language_version}", "debugger" if spec.debugger else "no debugger"]
-        facts += [f"network: {spec.network}", *filter(None, [_limits(spec)]), *spec.settings.mounts]
+        facts += [f"network: {spec.network}", *filter(None, [_limits(spec)])]
+        targets = [mount.removesuffix(":ro").removesuffix(":rw").rpartition(":")[2] for mount in spec.settings.mounts]
+        facts += [f"mounts: {', '.join(targets)}"] if targets else []
         lines = [f"{faint}{html.escape(' · '.join(facts))}</span>"]
         lines += [f"{faint}{html.escape(note)}</span>" for note in spec.notes]
         lines.append("Choose it as this or another notebook's kernel: Kernel → Change Kernel.")

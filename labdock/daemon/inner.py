@@ -57,6 +57,7 @@ class Start:
     api: socket.socket
     to_outer: socket.socket
     engine_end: socket.socket
+    own_group: bool = False
 
 
 def main(start: Start) -> int:
@@ -74,7 +75,7 @@ async def _live(start: Start) -> int:
     handlers = Dialer().handlers()
     channel = Channel(start.to_outer, handlers, name="outer")
     try:
-        plan = settle(start.survey, start.paths, start.environment.get(STORAGE_DRIVER, ""))
+        plan = settle(start.survey, start.paths, start.environment.get(STORAGE_DRIVER, ""), start.own_group)
     except (LabdockError, OSError) as error:
         failure = error if isinstance(error, LabdockError) else translate("settling the sandbox", error)
         channel.notify("unfit", preserve(failure))
@@ -89,13 +90,14 @@ async def _live(start: Start) -> int:
     return status
 
 
-def settle(survey: Survey, paths: Paths, driver: str = "") -> Plan:
-    """Make the fresh sandbox fit, and conclude the Plan; *driver*: see inside.settle. Raises HostUnfit, OSError."""
+def settle(survey: Survey, paths: Paths, driver: str = "", own_group: bool = False) -> Plan:
+    """Make the fresh sandbox fit, and conclude the Plan; the rest as inside.settle. Raises HostUnfit, OSError."""
     if driver and driver not in inside.DRIVERS:
         raise HostUnfit(
             f"there is no storage driver {driver!r}", hint=f"{STORAGE_DRIVER} is one of {', '.join(inside.DRIVERS)}"
         )
-    seen = inside.settle(paths.data, survey.tools.get("fuse-overlayfs"), networked=True, driver=driver)
+    fuse = survey.tools.get("fuse-overlayfs")
+    seen = inside.settle(paths.data, fuse, networked=True, driver=driver, own_group=own_group)
     plan = conclude(survey, seen)
     mounts.mount("labdock", str(paths.box), "tmpfs", mounts.NOSUID | mounts.NODEV, "mode=0700")
     if plan.egress == "slirp4netns":

@@ -15,7 +15,7 @@ import resource
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from labdock.daemon import agents, egress, inner, sights
@@ -29,7 +29,7 @@ from labdock.daemon.publish import Publisher
 from labdock.daemon.reach import Inside
 from labdock.daemon.report import Outcome, Report
 from labdock.errors import EngineUnreachable, LabdockError, StorageFull
-from labdock.host import sandbox
+from labdock.host import delegation, sandbox
 from labdock.host.plan import Plan
 from labdock.host.sandbox import Sandbox
 from labdock.host.survey import Survey, survey
@@ -116,12 +116,16 @@ def _hold(order: Order, tenure: Tenure, report: Report) -> int:
         api = stack.enter_context(_listen(paths))
         found = survey(paths.data, order.environment, order.uid, order.gid)
         _hand_over_folders(paths, found)
+        groups = delegation.obtain(order.environment, order.uid)
+        stack.callback(groups.clear)
+        found = replace(found, probes=(*found.probes, groups.probe), notices=(*found.notices, *groups.notices))
         inside, to_outer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         to_engine, engine_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (inside, to_outer, to_engine, engine_end):
             stack.callback(end.close)
-        start = Start(found, paths, order.environment, order.engine, api, to_outer, engine_end)
-        box = sandbox.spawn(found.identity.maps, lambda: inner.main(start), found.tools)
+        start = Start(found, paths, order.environment, order.engine, api, to_outer, engine_end, groups.base is not None)
+        with groups.enclose(found.identity):
+            box = sandbox.spawn(found.identity.maps, lambda: inner.main(start), found.tools)
         for end in (api, to_outer, engine_end):
             end.close()
         try:

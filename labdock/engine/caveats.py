@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from labdock.engine.limits import warn_of_limits
 from labdock.engine.rlimits import bound_rlimits, bound_score
@@ -11,16 +11,16 @@ from labdock.schema.container import HostConfig
 
 #: HostConfig members that mean something only to other engines: member → what is said of it.
 _IDLE = {
-    "cgroup_parent": "containers have no cgroup of their own to put below another",
-    "device_cgroup_rules": "there is no device controller without root",
+    "cgroup_parent": "all groups are below the engine's own",
+    "device_cgroup_rules": "rules on devices are programs that only the host's root may load",
     "storage_opt": "a container's size is not limited",
-    "oom_kill_disable": "there is no memory controller to tell",
+    "oom_kill_disable": "cgroup v2 has no such switch",
 }
 
 
-def warn(host: HostConfig, *, controllers: Iterable[str]) -> tuple[str, ...]:
+def warn(host: HostConfig, *, controls: Collection[str]) -> tuple[str, ...]:
     """One sentence for each wish that is not, or not wholly, fulfilled."""
-    found = warn_of_limits(host, controllers)
+    found = warn_of_limits(host, controls)
     for member, why in _IDLE.items():
         if getattr(host, member):
             name = "".join(part.capitalize() for part in member.split("_"))

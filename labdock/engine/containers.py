@@ -80,7 +80,7 @@ class Rooms:
     enforcer: Enforcer
     find_image: Callable[[str], Awaitable[Image | None]]
     folder: Path
-    controllers: tuple[str, ...]
+    controls: frozenset[str]
     settle_network: Callable[[Intent], Awaitable[None]]
 
 
@@ -142,7 +142,7 @@ class Containers:
                 self._ledger.put(record)
                 intent.done()
         self._supervisor.emit(record, "create")
-        warnings = (*caveats.warn(record.host, controllers=rooms.controllers), *warnings)
+        warnings = (*caveats.warn(record.host, controls=rooms.controls), *warnings)
         return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
     def _discard(self, container: str) -> None:
@@ -327,9 +327,7 @@ class Containers:
         """Change limits and the restart policy, of a running container at once. Warnings."""
         rooms = self._rooms
         record = self._ledger.get(ref)
-        changed, warnings = updates.change(
-            record, sent, available=os.sched_getaffinity(0), controllers=rooms.controllers
-        )
+        changed, warnings = updates.change(record, sent, available=os.sched_getaffinity(0), controls=rooms.controls)
         self._ledger.put(changed)
         if changed.state.status in (Status.RUNNING, Status.PAUSED):
             await rooms.enforcer.change(changed)

@@ -1,4 +1,6 @@
-"""Keeping limits where no cgroup controller does: processors by affinity and niceness, memory by a watchdog.
+"""Keeping limits: by a container's cgroup as far as its controllers reach, and softly where they do not.
+
+Softly: processors by affinity and niceness, memory by a watchdog.
 
 The watchdog looks only while a container with a memory limit runs, and the sooner again the nearer one is to its
 limit: :data:`SHORTEST` to :data:`LONGEST` seconds, by how long filling the rest would take at :data:`FILL_RATE`.
@@ -8,18 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import replace
 
 from labdock.engine.clock import Clock
+from labdock.engine.controls import control
 from labdock.engine.health import Spawn
 from labdock.engine.ledger import Ledger
-from labdock.engine.limits import Limits, choose_cpus, limits_of
+from labdock.engine.limits import Limits, choose_cpus, keep_softly, limits_of
 from labdock.engine.records import ContainerRecord
 from labdock.errors import LabdockError
 from labdock.runtime import ExecRequest, RuntimeDriver, usage
+from labdock.runtime.groups import Groups
 
 log = logging.getLogger("labdock.engine")
 
@@ -30,11 +36,14 @@ SHORTEST, LONGEST, FILL_RATE = 0.1, 1.0, 1 << 30
 class Enforcer:
     """Keeps what :mod:`labdock.engine.limits` says. A :class:`supervisor.Watcher`."""
 
-    def __init__(self, ledger: Ledger, driver: RuntimeDriver, spawn: Spawn, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, driver: RuntimeDriver, spawn: Spawn, clock: Clock, groups: Groups | None = None
+    ) -> None:
         self._ledger = ledger
         self._driver = driver
         self._spawn = spawn
         self._clock = clock
+        self._groups = groups or Groups(None)
         self._available = frozenset(os.sched_getaffinity(0))
         self._watched: dict[str, int] = {}
         self._watch: asyncio.Task[None] | None = None
@@ -43,16 +52,26 @@ class Enforcer:
     # -- processors ---------------------------------------------------------------------------------
 
     def constrain(self, record: ContainerRecord, pid: int) -> None:
-        """Put one process, and what it will start, under *record*'s limits. Nothing happens when it has ended."""
-        limits = limits_of(record.host)
+        """Put one process, and what it will start, under *record*'s limits. Nothing happens when it has ended.
+
+        Raises SystemFailure for a limit that the kernel refuses, InvalidRequest for one of a device that is not there.
+        """
+        self._write(record)
+        limits = self._soft(record)
         if limits.cpus or limits.cpuset or limits.nice:
             self._hold((pid,), record.id, limits)
 
     def constrain_exec(self, record: ContainerRecord, request: ExecRequest) -> ExecRequest:
         """*request* under *record*'s limits."""
-        limits = limits_of(record.host)
+        limits = self._soft(record)
         cpus = choose_cpus(limits, self._available, int(record.id[:8], 16))
         return request if cpus is None and not limits.nice else replace(request, cpus=cpus, nice=limits.nice)
+
+    def _soft(self, record: ContainerRecord) -> Limits:
+        return keep_softly(limits_of(record.host), self._groups.controls)
+
+    def _write(self, record: ContainerRecord) -> None:
+        self._groups.limit(record.id, control(record.host, self._groups.controls, number_of))
 
     def _hold(self, pids: Iterable[int], container: str, limits: Limits) -> None:
         cpus = choose_cpus(limits, self._available, int(container[:8], 16)) or self._available
@@ -64,7 +83,7 @@ class Enforcer:
     # -- memory ---------------------------------------------------------------------------------------
 
     def begin(self, record: ContainerRecord) -> None:
-        memory = limits_of(record.host).memory
+        memory = self._soft(record).memory
         if not memory:
             self.end(record.id)
             return
@@ -80,10 +99,11 @@ class Enforcer:
             self._watch = None
 
     async def change(self, record: ContainerRecord) -> None:
-        """*record* runs, and its limits are others now."""
+        """*record* runs, and its limits are others now. Raises as :meth:`constrain`."""
+        self._write(record)
         self.begin(record)
         found = await self._driver.survey([record.id])
-        self._hold(found.get(record.id, ()), record.id, limits_of(record.host))
+        self._hold(found.get(record.id, ()), record.id, self._soft(record))
 
     async def _look(self) -> None:
         while True:
@@ -118,6 +138,14 @@ class Enforcer:
         except LabdockError as error:
             # It has ended by itself meanwhile.
             log.debug("killing container %s: %s", container[:12], error)
+
+
+def number_of(path: str) -> tuple[int, int]:
+    """The (major, minor) of the block device at *path*. Raises OSError."""
+    found = os.stat(path)
+    if not stat.S_ISBLK(found.st_mode):
+        raise OSError(errno.ENOTBLK, os.strerror(errno.ENOTBLK), path)
+    return os.major(found.st_rdev), os.minor(found.st_rdev)
 
 
 def measure_memory(pids: Iterable[int], limit: int) -> int:

@@ -6,7 +6,7 @@ Docker's words are those of moby's daemon_unix.go (verifyPlatformContainerResour
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from labdock.errors import InvalidRequest
@@ -15,25 +15,26 @@ from labdock.schema.container import HostConfig
 _MIB = 1 << 20
 #: Docker's least memory limit.
 LEAST_MEMORY = 6 * _MIB
-_PERIOD = 100_000
+#: Microseconds over which a share of processors is given out, unless a request says otherwise.
+PERIOD = 100_000
 #: CpuShares of a container that asked for none, and by how much one step of niceness changes a process's share.
 _SHARES, _STEP = 1024, 1.25
 
-#: Limits that nothing here keeps without a cgroup controller: HostConfig member → (controller, Docker's name for it).
+#: Limits that only a cgroup keeps: HostConfig member → (a file of the group, Docker's name for it).
 _HARD = {
-    "memory_swap": ("memory", "memory swap"),
-    "memory_reservation": ("memory", "memory soft"),
-    "memory_swappiness": ("memory", "memory swappiness"),
-    "pids_limit": ("pids", "PIDs"),
-    "cpuset_mems": ("cpuset", "cpuset memory node"),
-    "cpu_realtime_period": ("cpu", "CPU real-time"),
-    "cpu_realtime_runtime": ("cpu", "CPU real-time"),
-    "blkio_weight": ("io", "block I/O"),
-    "blkio_weight_device": ("io", "block I/O"),
-    "blkio_device_read_bps": ("io", "block I/O"),
-    "blkio_device_write_bps": ("io", "block I/O"),
-    "blkio_device_read_i_ops": ("io", "block I/O"),
-    "blkio_device_write_i_ops": ("io", "block I/O"),
+    "memory_swap": ("memory.swap.max", "memory swap"),
+    "memory_reservation": ("memory.low", "memory soft"),
+    "memory_swappiness": ("", "memory swappiness"),
+    "pids_limit": ("pids.max", "PIDs"),
+    "cpuset_mems": ("cpuset.mems", "cpuset memory node"),
+    "cpu_realtime_period": ("", "CPU real-time"),
+    "cpu_realtime_runtime": ("", "CPU real-time"),
+    "blkio_weight": ("io.weight", "block I/O weight"),
+    "blkio_weight_device": ("io.weight", "block I/O weight"),
+    "blkio_device_read_bps": ("io.max", "block I/O"),
+    "blkio_device_write_bps": ("io.max", "block I/O"),
+    "blkio_device_read_i_ops": ("io.max", "block I/O"),
+    "blkio_device_write_i_ops": ("io.max", "block I/O"),
 }
 
 
@@ -51,7 +52,7 @@ def limits_of(host: HostConfig) -> Limits:
     """What *host*, which was checked, asks for."""
     cpus = (host.nano_cpus or 0) / 1e9
     if not cpus and (host.cpu_quota or 0) > 0:
-        cpus = (host.cpu_quota or 0) / (host.cpu_period or _PERIOD)
+        cpus = (host.cpu_quota or 0) / (host.cpu_period or PERIOD)
     shares = host.cpu_shares or _SHARES
     nice = round(math.log(_SHARES / max(2, shares), _STEP))
     return Limits(
@@ -59,6 +60,16 @@ def limits_of(host: HostConfig) -> Limits:
         cpus=cpus,
         cpuset=parse_cpus(host.cpuset_cpus or ""),
         nice=min(19, max(0, nice)),
+    )
+
+
+def keep_softly(limits: Limits, controls: Collection[str]) -> Limits:
+    """What of *limits* is left to be kept without a cgroup; *controls*: the files that containers' groups have."""
+    return Limits(
+        memory=0 if "memory.max" in controls else limits.memory,
+        cpus=0.0 if "cpu.max" in controls else limits.cpus,
+        cpuset=frozenset() if "cpuset.cpus" in controls else limits.cpuset,
+        nice=0 if "cpu.weight" in controls else limits.nice,
     )
 
 
@@ -138,25 +149,26 @@ def _check_processors(host: HostConfig, available: frozenset[int]) -> None:
         raise InvalidRequest(f"Requested CPUs are not available - requested {host.cpuset_cpus}, available: {shown}")
 
 
-def warn_of_limits(host: HostConfig, controllers: Iterable[str]) -> list[str]:
-    """How each limit that is asked for is kept where its controller is missing, or that it is not."""
-    there = frozenset(controllers)
+def warn_of_limits(host: HostConfig, controls: Collection[str]) -> list[str]:
+    """How each limit that is asked for is kept where its controller is missing, or that it is not.
+
+    *controls*: the files that containers' groups have; none without groups.
+    """
     found = []
-    limits = limits_of(host)
-    if limits.memory and "memory" not in there:
+    soft = keep_softly(limits_of(host), controls)
+    if soft.memory:
         found.append(
             "No cgroup v2 memory controller is delegated to this engine: the memory limit is watched, and a container "
             "that is seen above it is killed."
         )
-    if (limits.cpus or limits.cpuset or limits.nice) and not {"cpu", "cpuset"} <= there:
+    if soft.cpus or soft.cpuset or soft.nice:
         found.append(
             "No cgroup v2 cpu controllers are delegated to this engine: CPU limits are kept by affinity to whole "
             "processors and by niceness."
         )
+    there = {"io.weight" if name == "io.bfq.weight" else name for name in controls}
     lost = {
-        text
-        for member, (controller, text) in _HARD.items()
-        if controller not in there and _is_asked(member, getattr(host, member))
+        text for member, (file, text) in _HARD.items() if file not in there and _is_asked(member, getattr(host, member))
     }
     # As docker has it, a memory limit without a word on swap is one limit.
     found += [

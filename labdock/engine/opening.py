@@ -29,6 +29,7 @@ from labdock.engine.registries import Registries
 from labdock.engine.roots import Roots
 from labdock.engine.rotation import Rotation
 from labdock.engine.serving import RegistryService
+from labdock.engine.shortage import Shortage
 from labdock.engine.stage import Machine, Stage
 from labdock.engine.stats import Stats
 from labdock.engine.steps import StepRunner
@@ -47,6 +48,7 @@ from labdock.network import Outside
 from labdock.network.networks import Networks
 from labdock.registry import settings
 from labdock.runtime.drivers.crun import CrunDriver
+from labdock.runtime.groups import ROOT, Groups
 from labdock.schema.ids import new_id
 from labdock.schema.paths import Paths
 from labdock.store.content import ContentStore
@@ -71,7 +73,8 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     snapshotter = open_snapshotter(plan.snapshotter, paths.data / "snapshots", plan.tools)
     leases = Leases(content, snapshotter)
     images = Images(database, content, snapshotter, leases)
-    driver = CrunDriver(_tool(plan, "crun"), _tool(plan, "conmon"), paths.box)
+    groups = Groups(ROOT if plan.cgroups == "own" else None)
+    driver = CrunDriver(_tool(plan, "crun"), _tool(plan, "conmon"), paths.box, groups)
     networks = Networks(
         database,
         outside,
@@ -98,16 +101,19 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         single_id=plan.maps.single,
         cgroup_mount=plan.cgroups != "none",
         init=plan.tools.get("catatonit"),
+        groups=groups,
     )
     stage = Stage(paths, machine, snapshotter, networks, volumes, ledger)
     supervisor = Supervisor(database, intents, ledger, driver, stage, events)
     clock = SystemClock()
-    enforcer = Enforcer(ledger, driver, supervisor.spawn, clock)
+    enforcer = Enforcer(ledger, driver, supervisor.spawn, clock, groups)
     supervisor.constrain = enforcer.constrain
     execs = Execs(ledger, driver, stage, supervisor, enforcer.constrain_exec)
     health = Health(ledger, execs.run_check, supervisor.emit, supervisor.spawn, clock)
-    stats = Stats(ledger, driver, clock, os.stat(paths.data).st_dev)
-    supervisor.watchers += (health, enforcer, stats)
+    stats = Stats(ledger, driver, clock, os.stat(paths.data).st_dev, groups)
+    shortage = Shortage(ledger, groups, supervisor.spawn, supervisor.emit)
+    supervisor.judge = shortage.judge
+    supervisor.watchers += (health, enforcer, stats, shortage)
     bootstrap = Bootstrap(images, paths.data / "bases", plan.tools.get("mmdebstrap", "mmdebstrap"))
     busybox = plan.tools.get("busybox")
     scratch = paths.data / "scratch"
@@ -132,8 +138,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         volumes=volumes,
         enforcer=enforcer,
         folder=paths.data / "containers",
-        # No container is put under a controller yet, delegated or not: its limits are kept as where there is none.
-        controllers=(),
+        controls=groups.controls,
         settle_network=service.settle,
     )
     containers = Containers(rooms)
@@ -175,7 +180,17 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
         networks=service,
         volumes=volumes,
         volume_transfers=VolumeTransfers(volumes),
-        system=System(plan, paths, _identify(database), ledger, image_service, volumes, snapshotter, builds.cache.list),
+        system=System(
+            plan,
+            paths,
+            _identify(database),
+            ledger,
+            image_service,
+            volumes,
+            snapshotter,
+            builds.cache.list,
+            groups.controls,
+        ),
         events=events,
         registry=registry,
         _supervisor=supervisor,

@@ -11,7 +11,7 @@ import platform
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from labdock.engine.volumes import Volumes
 from labdock.network import Endpoint
 from labdock.network.networks import Networks
 from labdock.runtime import Bundle, users
+from labdock.runtime.groups import Groups
 from labdock.runtime.spec import SpecMount, SpecRequest, build_spec
 from labdock.schema.ids import new_id
 from labdock.schema.paths import Paths
@@ -45,6 +46,7 @@ class Machine:
     single_id: bool = False
     cgroup_mount: bool = True
     init: str | None = None
+    groups: Groups = field(default_factory=lambda: Groups(None))
 
 
 class Stage:
@@ -270,6 +272,7 @@ class Stage:
             uts=spaces.uts,
             cgroup=spaces.cgroup,
             cgroup_mount=machine.cgroup_mount,
+            cgroup_path=machine.groups.name(record.id),
             sysctls=host.sysctls or {},
             rlimits=bound_rlimits(host)[0],
             init=machine.init if host.init else None,
@@ -341,6 +344,7 @@ class Stage:
             for name in os.listdir(folder):
                 if name not in keep:
                     await self.tear_down_id(name)
+        self._machine.groups.sweep(alive)
         await self._volumes.restore(alive)
 
     async def forget(self, container: str) -> None:

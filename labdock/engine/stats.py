@@ -14,6 +14,7 @@ from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
 from labdock.engine.views import ZERO_TIME, show_time
 from labdock.runtime import RuntimeDriver, usage
+from labdock.runtime.groups import Counted, Groups
 from labdock.runtime.usage import Usage
 
 Wire = dict[str, Any]
@@ -22,6 +23,8 @@ Wire = dict[str, Any]
 PERIOD, FRESH = 1.0, 300_000_000
 #: What the pids controller says when there is no limit.
 _NO_LIMIT = 2**64 - 1
+#: The controllers that together count all there is.
+_COUNTED = frozenset(("cpu", "memory", "pids", "io"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,21 @@ class Sample:
     usage: Usage
     system: int
     interfaces: dict[str, dict[str, int]]
+    group: Counted | None = None
 
 
 class Stats:
     """Samples of running containers. A :class:`supervisor.Watcher`."""
 
-    def __init__(self, ledger: Ledger, driver: RuntimeDriver, clock: Clock, device: int) -> None:
+    def __init__(
+        self, ledger: Ledger, driver: RuntimeDriver, clock: Clock, device: int, groups: Groups | None = None
+    ) -> None:
         """*device*: the number (st_dev) of the disk that containers read and write."""
         self._ledger = ledger
         self._driver = driver
         self._clock = clock
         self._device = device
+        self._groups = groups or Groups(None)
         self._last: dict[str, Sample] = {}
         self._found: dict[str, list[int]] = {}
         self._looked = 0
@@ -88,9 +95,12 @@ class Stats:
         last = self._last.get(record.id)
         if last is not None and 0 <= self._clock.now() - last.at < FRESH:
             return last
-        pids = await self._find_processes(record.id)
+        group = await asyncio.to_thread(self._groups.count, record.id)
+        # Whatever the group does not count is looked for at the processes.
+        whole = group is not None and group.kept >= _COUNTED
+        pids = [] if whole else await self._find_processes(record.id)
         own_network = record.network != "host"
-        sample = await asyncio.to_thread(self._read, pids, record.state.pid if own_network else 0)
+        sample = await asyncio.to_thread(self._read, pids, record.state.pid if own_network else 0, group)
         last = self._last.get(record.id)
         if last is not None:
             sample = _after(last, sample)
@@ -107,9 +117,12 @@ class Stats:
                 self._looked = now
             return self._found.get(container, [])
 
-    def _read(self, pids: list[int], first: int) -> Sample:
+    def _read(self, pids: list[int], first: int, group: Counted | None) -> Sample:
         interfaces = usage.read_interfaces(first) if first else {}
-        return Sample(self._clock.now(), usage.measure(pids), usage.read_system_time(), interfaces)
+        used = usage.measure(pids)
+        if group is not None:
+            used = combine(used, group)
+        return Sample(self._clock.now(), used, usage.read_system_time(), interfaces, group)
 
     def _show(self, record: ContainerRecord, before: Sample | None, sample: Sample | None) -> Wire:
         return {
@@ -129,7 +142,13 @@ class Stats:
 
     def _show_disk(self, sample: Sample | None) -> Wire:
         entries = None
-        if sample is not None:
+        if sample is not None and sample.group is not None and "io" in sample.group.kept:
+            entries = [
+                {"major": major, "minor": minor, "op": op, "value": counted.get(key, 0)}
+                for (major, minor), counted in sample.group.disks.items()
+                for op, key in (("read", "rbytes"), ("write", "wbytes"))
+            ]
+        elif sample is not None:
             where = {"major": os.major(self._device), "minor": os.minor(self._device)}
             entries = [
                 {**where, "op": "read", "value": sample.usage.read},
@@ -156,19 +175,36 @@ def _after(last: Sample, now: Sample) -> Sample:
         read=max(found.read, last.usage.read),
         written=max(found.written, last.usage.written),
     )
-    return Sample(now.at, kept, max(now.system, last.system), now.interfaces)
+    return Sample(now.at, kept, max(now.system, last.system), now.interfaces, now.group)
+
+
+def combine(used: Usage, group: Counted) -> Usage:
+    """What *group* counts, and the rest as *used* has it."""
+    found, kept = group.usage, group.kept
+    memory, disk = (found if "memory" in kept else used), (found if "io" in kept else used)
+    return Usage(
+        user=found.user,
+        system=found.system,
+        anonymous=memory.anonymous,
+        shared=memory.shared,
+        file=memory.file,
+        threads=found.threads if "pids" in kept else used.threads,
+        read=disk.read,
+        written=disk.written,
+    )
 
 
 def show_processors(sample: Sample | None) -> Wire:
     """``cpu_stats`` and ``precpu_stats``."""
     times = (sample.usage.user, sample.usage.system) if sample else (0, 0)
+    periods, throttled, nanoseconds = sample.group.throttled if sample and sample.group else (0, 0, 0)
     shown: Wire = {
         "cpu_usage": {
             "total_usage": sum(times),
             "usage_in_kernelmode": times[1],
             "usage_in_usermode": times[0],
         },
-        "throttling_data": {"periods": 0, "throttled_periods": 0, "throttled_time": 0},
+        "throttling_data": {"periods": periods, "throttled_periods": throttled, "throttled_time": nanoseconds},
     }
     if sample is not None:
         shown |= {"system_cpu_usage": sample.system, "online_cpus": len(os.sched_getaffinity(0))}
@@ -179,6 +215,9 @@ def _show_memory(record: ContainerRecord, sample: Sample | None) -> Wire:
     """``docker stats`` shows ``usage`` without ``inactive_file``: what a limit is held against."""
     if sample is None:
         return {}
+    limit = record.host.memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if sample.group is not None and "memory" in sample.group.kept:
+        return {"usage": sample.group.held, "stats": dict(sample.group.memory), "limit": limit}
     found = sample.usage
     return {
         "usage": found.memory + found.file,
@@ -192,7 +231,7 @@ def _show_memory(record: ContainerRecord, sample: Sample | None) -> Wire:
             "active_file": 0,
             "inactive_file": found.file,
         },
-        "limit": record.host.memory or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "limit": limit,
     }
 
 

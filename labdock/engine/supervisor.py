@@ -33,6 +33,10 @@ RETRY = 2.0
 DEATH_SECONDS = 10.0
 
 
+#: Whether the kernel or we killed for want of memory, and whether that is still to be told.
+Verdict = tuple[bool, bool]
+
+
 class Watcher(Protocol):
     """Told of every container that runs, also of those that an engine adopts. Neither call may raise or block."""
 
@@ -92,6 +96,7 @@ class Supervisor:
         self._catching_up: asyncio.Task[None] | None = None
         self.watchers: list[Watcher] = []
         self.constrain: Callable[[ContainerRecord, int], None] = lambda record, pid: None
+        self.judge: Callable[[str, Exit], Verdict] = lambda container, exit_: (exit_.oom_killed, exit_.oom_killed)
         self.stopping = False
 
     def live(self, container: str) -> Live:
@@ -225,11 +230,12 @@ class Supervisor:
     def record_exit(self, container: str, exit_: Exit) -> ContainerRecord:
         """The fact that *container* ended, whether it waits for a restart now, and its events."""
         before = self._ledger.get(container)
+        oom_killed, untold = self.judge(container, exit_)
         ended = before.evolve(
             pid=0,
             exit_code=exit_.code,
             finished=exit_.at,
-            oom_killed=exit_.oom_killed,
+            oom_killed=oom_killed,
             error=exit_.reason,
             health=stop_checking(before.state.health),
         )
@@ -239,7 +245,7 @@ class Supervisor:
         record = self._ledger.observe(self._stage.note(ended, (), {}))
         if self._ledger.behind and self._catching_up is None:
             self._catching_up = self.spawn(self._catch_up(), "writing what a full disk kept from being written")
-        if exit_.oom_killed:
+        if untold:
             self.emit(record, "oom")
         self.emit(record, "die", exitCode=str(exit_.code))
         return record

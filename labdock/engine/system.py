@@ -9,7 +9,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import labdock
@@ -44,7 +44,9 @@ class System:
         volumes: Volumes,
         snapshotter: Snapshotter,
         list_cache: Callable[[], Awaitable[list[Wire]]],
+        controls: Collection[str] = (),
     ) -> None:
+        """*controls*: the files that containers' cgroups have."""
         self._plan = plan
         self._paths = paths
         self._id = engine_id
@@ -53,6 +55,7 @@ class System:
         self._volumes = volumes
         self._snapshotter = snapshotter
         self._list_cache = list_cache
+        self._controls = frozenset(controls)
         self._started = time.time_ns()
 
     def ping_headers(self) -> dict[str, str]:
@@ -118,13 +121,13 @@ class System:
             "SystemStatus": None,
             "Plugins": {"Volume": self._volumes.drivers, "Network": ["bridge", "host", "none"], "Authorization": None,
                         "Log": ["json-file", "none"]},
-            "MemoryLimit": False,
-            "SwapLimit": False,
-            "CpuCfsPeriod": False,
-            "CpuCfsQuota": False,
-            "CPUShares": False,
-            "CPUSet": False,
-            "PidsLimit": False,
+            "MemoryLimit": "memory.max" in self._controls,
+            "SwapLimit": "memory.swap.max" in self._controls,
+            "CpuCfsPeriod": "cpu.max" in self._controls,
+            "CpuCfsQuota": "cpu.max" in self._controls,
+            "CPUShares": "cpu.weight" in self._controls,
+            "CPUSet": "cpuset.cpus" in self._controls,
+            "PidsLimit": "pids.max" in self._controls,
             "IPv4Forwarding": True,
             "Debug": logging.getLogger("labdock").isEnabledFor(logging.DEBUG),
             "NFd": len(os.listdir("/proc/self/fd")),
@@ -132,7 +135,7 @@ class System:
             "NGoroutines": len(asyncio.all_tasks()),
             "SystemTime": show_time(time.time_ns()),
             "LoggingDriver": "json-file",
-            "CgroupDriver": "none",
+            "CgroupDriver": "cgroupfs" if plan.cgroups == "own" else "none",
             "CgroupVersion": "2",
             "NEventsListener": 0,
             "KernelVersion": platform.release(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ _CHANGEABLE = frozenset(
 
 
 def change(
-    record: ContainerRecord, sent: Wire, *, available: Iterable[int], controllers: Iterable[str]
+    record: ContainerRecord, sent: Wire, *, available: Iterable[int], controls: Collection[str]
 ) -> tuple[ContainerRecord, list[str]]:
     """*record* as *sent* (the body of ``POST /containers/ID/update``) wants it, and warnings.
 
@@ -51,7 +51,7 @@ def change(
     check_limits(host, available)
     shown = {**record.host_sent, **news}
     changed = msgspec.structs.replace(record, host=host, host_sent=shown)
-    return changed, warn_of_limits(asked, controllers)
+    return changed, warn_of_limits(asked, controls)
 
 
 def _names() -> dict[str, str]:

@@ -12,11 +12,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labdock.errors import HostUnfit, LabdockError
-from labdock.host import inside, sandbox, survey
+from labdock.host import delegation, inside, sandbox, survey
 from labdock.host.plan import Plan, Probe
 from labdock.schema.paths import locate
 
@@ -32,13 +32,22 @@ class Diagnosis:
 
 
 def diagnose(data: Path, environment: Mapping[str, str], uid: int, gid: int) -> Diagnosis:
-    """Probe everything, for a store in *data* (tried where it is, or where it would be made)."""
+    """Probe everything, for a store in *data* (tried where it is, or where it would be made).
+
+    May move this process to another cgroup, as an engine's start does.
+    """
     outside = survey.probe_outside(data, environment, uid)
     seen: tuple[Probe, ...] = ()
     try:
         found = survey.survey(data, environment, uid, gid)
         try:
-            settled = _try_sandbox(data, found)
+            groups = delegation.obtain(environment, uid)
+            found = replace(found, probes=(*found.probes, groups.probe), notices=(*found.notices, *groups.notices))
+            outside = found.probes
+            try:
+                settled = _try_sandbox(data, found, groups)
+            finally:
+                groups.clear()
         except HostUnfit as error:
             seen = (_refuse_namespaces(error),)
             raise
@@ -61,7 +70,7 @@ def _refuse_namespaces(error: HostUnfit) -> Probe:
     )
 
 
-def _try_sandbox(data: Path, found: survey.Survey) -> inside.Inside:
+def _try_sandbox(data: Path, found: survey.Survey, groups: delegation.Delegation) -> inside.Inside:
     """Settle a sandbox that ends at once; raises HostUnfit."""
     near = data
     while not near.is_dir():
@@ -75,13 +84,15 @@ def _try_sandbox(data: Path, found: survey.Survey) -> inside.Inside:
 
         def main() -> int:
             os.close(read)
-            seen = inside.settle(Path(folder), found.tools.get("fuse-overlayfs"), networked=True)
+            fuse, own = found.tools.get("fuse-overlayfs"), groups.base is not None
+            seen = inside.settle(Path(folder), fuse, networked=True, own_group=own)
             with os.fdopen(write, "w") as out:
                 json.dump(dataclasses.asdict(seen), out)
             return 0
 
         try:
-            box = sandbox.spawn(found.identity.maps, main, found.tools)
+            with groups.enclose(found.identity):
+                box = sandbox.spawn(found.identity.maps, main, found.tools)
         except BaseException:
             os.close(read)
             raise

@@ -15,9 +15,12 @@ from pathlib import Path
 
 from labdock.host.plan import Probe
 from labdock.sys import filesystems, links, mounts
+from labdock.sys.cgroups import Group
 
 _QUIET = mounts.NOSUID | mounts.NODEV | mounts.NOEXEC
 CGROUPS = Path("/sys/fs/cgroup")
+#: The engine's group with all that serves it, and the one that holds a group for each container.
+ENGINE, CONTAINERS = "engine", "containers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +38,25 @@ class Inside:
 DRIVERS = ("overlay", "fuse-overlayfs", "copy", "flat")
 
 
-def settle(data: Path, fuse_overlayfs: str | None, networked: bool, driver: str = "") -> Inside:
+def settle(
+    data: Path, fuse_overlayfs: str | None, networked: bool, driver: str = "", own_group: bool = False
+) -> Inside:
     """Make the sandbox a place to run containers in, and say what could not be had.
 
     Mounts become slaves of the host's, /proc and cgroup2 fresh, ``lo`` up, addresses forwarded, and overlay is tried
     on the file system of *data* (a folder). ``networked``: the sandbox has a network namespace of its own. *driver*:
-    the storage driver that was asked for; "" for the store's own, or the best.
+    the storage driver that was asked for; "" for the store's own, or the best. *own_group*: the root of its cgroups
+    was made for it alone.
     """
     # Slaves: what the host mounts later appears in the sandbox too; nothing goes the other way.
     mounts.mount("none", "/", None, mounts.REC | mounts.SLAVE)
     proc = _try_proc()
-    cgroup, controllers = _try_cgroups()
+    cgroup, kind, controllers = _try_cgroups(own_group)
     snapshotter, storage = choose_driver(data, fuse_overlayfs, driver)
     probes = [proc, cgroup, *storage]
     if networked:
         probes.append(_try_network())
-    return Inside(
-        snapshotter, "fresh" if proc.ok else "bind", "v2" if cgroup.ok else "none", controllers, tuple(probes)
-    )
+    return Inside(snapshotter, "fresh" if proc.ok else "bind", kind, controllers, tuple(probes))
 
 
 def choose_driver(data: Path, fuse_overlayfs: str | None, driver: str) -> tuple[str, list[Probe]]:
@@ -91,38 +95,58 @@ def _try_proc() -> Probe:
     return Probe("fresh /proc", True, detail="mounted")
 
 
-def _try_cgroups() -> tuple[Probe, tuple[str, ...]]:
+def _try_cgroups(own: bool) -> tuple[Probe, str, tuple[str, ...]]:
     # quirk: in a user namespace, unmounting an inherited mount is refused (EINVAL); mounting over it is not.
+    try:
+        _mount_cgroups()
+    except OSError as error:
+        # EBUSY: the tree is there already, and the folder in between was refused.
+        if error.errno != errno.EBUSY or filesystems.kind_of(CGROUPS) != "cgroup2":
+            refused = _refused(
+                "cgroup2",
+                error,
+                "no limits on memory, cpu or processes, no pause",
+                "boot with systemd.unified_cgroup_hierarchy=1, or let the outer container have its cgroup namespace",
+                "an administrator",
+            )
+            return refused, "none", ()
+    root = Group(CGROUPS)
+    if not own:
+        return Probe("cgroup2", True, detail="mounted; no part of it is the sandbox's own"), "v2", ()
+    try:
+        controllers = divide(root)
+    except OSError as error:
+        why = f"{error.strerror}: {error.filename or CGROUPS}"
+        return Probe("cgroup2", True, detail=f"mounted; its own group could not be divided ({why})"), "v2", ()
+    return (
+        Probe("cgroup2", True, detail=f"own group; controllers: {' '.join(controllers) or 'none'}"),
+        "own",
+        controllers,
+    )
+
+
+def _mount_cgroups() -> None:
     try:
         mounts.mount("cgroup2", str(CGROUPS), "cgroup2", _QUIET)
     except OSError as error:
-        # EBUSY: the very same tree is there already (the outside is in the root group, under cgroup2 alone).
-        if error.errno == errno.EBUSY and filesystems.kind_of(CGROUPS) == "cgroup2":
-            return _look_at_cgroups()
-        return _refused(
-            "cgroup2",
-            error,
-            "no limits on memory, cpu or processes, no pause",
-            "boot with systemd.unified_cgroup_hierarchy=1, or let the outer container have its cgroup namespace",
-            "an administrator",
-        ), ()
-    return _look_at_cgroups()
+        if error.errno != errno.EBUSY:
+            raise
+        # quirk: where the outside has cgroup2 at this very place, a mount of the same file system right above it is
+        # refused, though its root is another one (do_add_mount in the kernel's fs/namespace.c compares superblocks).
+        mounts.mount("labdock", str(CGROUPS), "tmpfs", _QUIET, "mode=0755,size=4k")
+        mounts.mount("cgroup2", str(CGROUPS), "cgroup2", _QUIET)
 
 
-def _look_at_cgroups() -> tuple[Probe, tuple[str, ...]]:
-    controllers: tuple[str, ...] = ()
-    # A group that only host root may look into (podman moves everything there is into one) has none to offer.
-    with contextlib.suppress(PermissionError):
-        controllers = tuple(CGROUPS.joinpath("cgroup.controllers").read_text().split())
-    writable = os.access(CGROUPS / "cgroup.procs", os.W_OK)
-    found = f"controllers: {' '.join(controllers) or 'none'}; {'own' if writable else 'not own'} group"
-    # Nothing here hands containers to the controllers yet, so what there is of them changes nothing for the user.
-    return Probe(
-        "cgroup2",
-        True,
-        detail=found,
-        cost="limits on memory and processors are kept by watching, affinity and niceness; others are not kept",
-    ), (controllers if writable else ())
+def divide(root: Group) -> tuple[str, ...]:
+    """Make the engine's group and the containers' below *root*; the controllers that a container's group has.
+
+    No group but a leaf may hold processes, so those in *root* go to the engine's. Raises OSError.
+    """
+    engine, containers = root.child(ENGINE), root.child(CONTAINERS)
+    for group in (engine, containers):
+        group.folder.mkdir(exist_ok=True)
+    root.gather(engine)
+    return containers.enable(root.enable(root.read("cgroup.controllers").split()))
 
 
 def try_overlay(data: Path) -> Probe:

@@ -33,8 +33,9 @@ class Plan:
 
     ``rung`` "R0" (the ladder's lower rungs come later). ``identity``: "user", "root-mapped" (containers' root is an
     unused host id) or "root-identity" (it is host root). ``snapshotter``: "overlay", "fuse-overlayfs", "copy",
-    "flat". ``proc``: "fresh" or "bind". ``egress``: "slirp4netns" or "none". ``cgroups``: "v2" or "none", with the
-    ``controllers`` that the sandbox may use. ``tools``: name → absolute path, of those that were found.
+    "flat". ``proc``: "fresh" or "bind". ``egress``: "slirp4netns" or "none". ``cgroups``: "own" (a part of the
+    tree is the sandbox's, with those ``controllers`` for containers), "v2" (to be seen only) or "none". ``tools``:
+    name → absolute path, of those that were found.
     ``notices``: sentences that the user is to see at start, in ``status`` and in ``doctor``.
     """
 

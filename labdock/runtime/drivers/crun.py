@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from labdock.errors import Conflict, LabdockError, NoSuchContainer, SystemFailur
 from labdock.runtime import Bundle, ExecProcess, ExecRequest, Exit, Monitored, children
 from labdock.runtime.drivers import execution, failures
 from labdock.runtime.drivers.filters import SeccompFilters
+from labdock.runtime.groups import Groups
 from labdock.runtime.monitor import conmon, processes
 from labdock.runtime.monitor.conmon import usable_options
 from labdock.runtime.monitor.container import LOST, LOST_REASON, MonitoredContainer
@@ -33,8 +34,9 @@ class CrunDriver:
 
     name = "crun"
 
-    def __init__(self, crun: str, conmon: str, box: Path) -> None:
+    def __init__(self, crun: str, conmon: str, box: Path, groups: Groups | None = None) -> None:
         self._box = box
+        self._groups = groups or Groups(None)
         self._crun = _protect(crun, box / "bin" / "crun")
         self._conmon = conmon
         self._options = usable_options(conmon)
@@ -85,7 +87,8 @@ class CrunDriver:
         key = self._filters.key(bundle.spec)
         spec = bundle.spec if key is None else self._filters.apply(key, bundle.spec)
         layout.config.write_bytes(msgspec.json.encode(spec))
-        argv = conmon.command_line(self._conmon, self._options, self._crun, self._arguments, bundle)
+        arguments = self._arguments_for(bundle.spec)
+        argv = conmon.command_line(self._conmon, self._options, self._crun, arguments, bundle)
         errors = os.memfd_create("conmon-errors")
         try:
             child, report = await conmon.start(argv, self._environment, self._null, errors)
@@ -106,6 +109,12 @@ class CrunDriver:
         if key is not None and not self._filters.knows(key):
             self._filters.keep(key, self._root / bundle.id / "seccomp.bpf")
         return container
+
+    def _arguments_for(self, spec: Mapping[str, object]) -> tuple[str, ...]:
+        """crun's for a container: with a group that the spec names, it makes that, and execs join it."""
+        linux = spec.get("linux")
+        grouped = isinstance(linux, dict) and linux.get("cgroupsPath")
+        return ("--cgroup-manager=cgroupfs", *self._arguments[1:]) if grouped else self._arguments
 
     async def warm(self) -> None:
         """Have the filter of the default seccomp profile compiled, so that the first container does not wait for it.
@@ -179,10 +188,12 @@ class CrunDriver:
         return await execution.start_exec(command, self._environment, process, request, self._box)
 
     async def pause(self, container: str) -> None:
-        """Stop all processes (SIGSTOP). Their parents see it (waitpid's WUNTRACED), unlike with a frozen cgroup."""
+        """Freeze its cgroup; where it has none, SIGSTOP to all processes: their parents see that (WUNTRACED)."""
         found = self._find(container)
         if not found.running:
             raise Conflict(f"container {container} is not running")
+        if await self._groups.freeze(container):
+            return
         if not found.pause():
             found.resume()
             raise SystemFailure(
@@ -194,7 +205,8 @@ class CrunDriver:
         found = self._find(container)
         if not found.running:
             raise Conflict(f"container {container} is not running")
-        found.resume()
+        if not self._groups.thaw(container):
+            found.resume()
 
     async def adopt(self, container: str, folder: Path) -> Monitored | Exit | None:
         if container in self._containers:
@@ -253,7 +265,8 @@ class CrunDriver:
                 ) from error
             found.let_go()
             self._containers.pop(container, None)
-            # All that crun holds for it without a cgroup: its processes, which have ended, and this folder.
+            # All that crun holds for it: its processes, which have ended, its cgroup, and this folder.
+            self._groups.remove(container)
             shutil.rmtree(self._root / container, ignore_errors=True)
         folder = self._folders.pop(container, None)
         await self._forget(container)
@@ -272,6 +285,7 @@ class CrunDriver:
         argv = [self._crun, *self._arguments, "delete", "--force", container]
         child = children.spawn(argv, self._environment, {0: self._null, 1: self._null, 2: self._null})
         await child.wait()
+        self._groups.remove(container)
         shutil.rmtree(self._root / container, ignore_errors=True)
 
     def _find(self, container: str) -> MonitoredContainer:

@@ -46,7 +46,7 @@ def containers_of(bench: Bench, folder: Path) -> tuple[Containers, Removed]:
         enforcer=unused,
         find_image=unused,
         folder=folder,
-        controllers=(),
+        controls=frozenset(),
         settle_network=unused,
     )
     return Containers(rooms), removed

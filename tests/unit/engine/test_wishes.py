@@ -19,7 +19,7 @@ from labdock.runtime.spec import Rlimit
 from labdock.schema.container import ContainerConfig, CreateRequest, HostConfig
 from labdock.schema.oci import ImageConfig, RuntimeConfig
 
-ALL = ("memory", "cpu", "cpuset", "pids", "io")
+ALL = ("memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "cpuset.cpus", "pids.max", "io.max")
 
 
 def host(**sent: Any) -> HostConfig:
@@ -198,11 +198,11 @@ def test_each_wish_that_is_not_kept_is_told_and_what_is_kept_is_not() -> None:
         CgroupParent="/x", DeviceCgroupRules=["c 1:3 rwm"], StorageOpt={"size": "1G"}, OomKillDisable=True,
         Devices=[{"PathOnHost": "/dev/null", "CgroupPermissions": "r"}], SecurityOpt=["apparmor=docker-default"],
     )  # fmt: skip
-    warnings = caveats.warn(asked, controllers=ALL)
+    warnings = caveats.warn(asked, controls=ALL)
     for words in (
         "CgroupParent", "DeviceCgroupRules", "StorageOpt", "OomKillDisable", "permissions 'r' of /dev/null", "apparmor",
     ):  # fmt: skip
         assert len([w for w in warnings if words in w]) == 1, words
     assert len(warnings) == 6
     kept = host(Memory=1 << 30, Privileged=True, SecurityOpt=["seccomp=unconfined"], Devices=[{"PathOnHost": "/dev/x"}])
-    assert caveats.warn(kept, controllers=ALL) == ()
+    assert caveats.warn(kept, controls=ALL) == ()

@@ -72,7 +72,7 @@ def test_namespaces_that_are_switched_off_are_told_from_a_full_disk() -> None:
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
     done = subprocess.run([sys.executable, "-m", "labdock.host.doctor"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "no    user namespaces  ENOSPC: starting a sandbox: " in done.stdout
+    assert "no user namespaces ENOSPC: starting a sandbox: " in " ".join(done.stdout.split())
     assert "hint: user namespaces are switched off or used up here: sysctl user.max_user_namespaces" in done.stdout
 
 
