@@ -24,7 +24,7 @@ def show(lab: LabPage, name: str) -> None:
 
 
 def state(lab: LabPage, text: str) -> Locator:
-    found = lab.find(f"{CARD} .jp-labdock-state", has_text=text)
+    found = lab.find(f"{CARD} .jp-labdock-badge", has_text=text)
     found.first.wait_for()
     return found
 
@@ -94,7 +94,14 @@ def test_tables_of_each_kind_are_live(lab: LabPage, engine: EngineUnderTest) -> 
 def test_hostile_names_and_shapes_stay_text(lab: LabPage, engine: EngineUnderTest) -> None:
     evil = '<img src=x onerror="window.fired=1"><script>window.fired=2</script>'
     strange = card_output("container", ["a"], ["x"])
-    for data in ({"kind": "constructor", "ids": ["a"]}, {"kind": "container", "ids": [{}]}, [], 7, None):
+    shapes: tuple[object, ...] = (
+        {"kind": "constructor", "ids": ["a"]},
+        {"kind": "container", "ids": [{}]},
+        [],
+        7,
+        None,
+    )
+    for data in shapes:
         broken = {**strange, "data": {**strange["data"], "application/vnd.labdock.v1+json": data}}
         write_notebook(
             lab.server.work / "evil.ipynb",
@@ -103,9 +110,9 @@ def test_hostile_names_and_shapes_stay_text(lab: LabPage, engine: EngineUnderTes
         )
         show(lab, "evil.ipynb")
         lab.find(f"{CARD}-gone", has_text="onerror").first.wait_for()
-        lab.find(".stored").wait_for()
+        lab.find(".stored").first.wait_for()
         assert lab.page.evaluate("window.fired") is None
-        lab.command("docmanager:close")
+        lab.command("application:close")
         lab.expect("404.*/x", "Failed to load resource.*404")
 
 

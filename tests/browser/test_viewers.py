@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import FilePayload
 
 from tests.browser import axe
 from tests.browser.pages import LabPage
@@ -34,7 +35,7 @@ def test_a_long_log_is_followed_searched_and_only_partly_in_the_page(lab: LabPag
     assert lab.find(LINES, has_text="100000").count() == 1, "it follows"
     search = lab.find(".jp-labdock-logs input[type=search]")
     search.fill("7777")
-    lab.find(".jp-labdock-logs-count", has_text="of 37").wait_for()
+    lab.find(".jp-labdock-logs-count", has_text="of 19").wait_for()
     status(lab, "Stopped where you read")
     lab.find(".jp-labdock-logs-line.jp-labdock-mod-current mark", has_text="7777").wait_for()
     before = lab.find(".jp-labdock-logs-line.jp-labdock-mod-current").text_content()
@@ -83,12 +84,13 @@ def test_a_log_has_colours_streams_times_and_wrapped_lines(lab: LabPage, engine:
 def test_figures_are_drawn(lab: LabPage, engine: EngineUnderTest) -> None:
     id = run(engine, "busy", "sleep 600")
     lab.begin("labdock:stats", id=id)
-    lab.find(".jp-labdock-chart-memory polyline").wait_for()
+    lab.find(".jp-labdock-usage-memory").wait_for()
+    lab.find(".jp-labdock-usage-memory polyline").wait_for(state="attached")
     lab.find(".jp-labdock-stats-figures", has_text="Processes").wait_for()
     lab.picture("stats")
     assert axe.violations(lab, ".jp-labdock-stats") == []
     lab.begin("labdock:stats", id="all")
-    lab.find(".jp-labdock-stats tr", has_text="busy").locator("polyline").first.wait_for()
+    lab.find(".jp-labdock-stats tr", has_text="busy").locator("polyline").first.wait_for(state="attached")
 
 
 @pytest.mark.parametrize("running", [True, False])
@@ -107,8 +109,8 @@ def test_files_are_browsed_uploaded_and_downloaded(lab: LabPage, engine: EngineU
     assert download.value.path().read_text() == "hello\n"
     files.locator("th button", has_text="link").click()
     files.locator(".jp-labdock-crumbs [aria-current]").wait_for()
-    payload = {"name": "sent.txt", "mimeType": "text/plain", "buffer": b"from the browser"}
-    files.locator("input[type=file]").set_input_files([payload])  # type: ignore[list-item]
+    payload = FilePayload(name="sent.txt", mimeType="text/plain", buffer=b"from the browser")
+    files.locator("input[type=file]").set_input_files([payload])
     files.locator("tr", has_text="sent.txt").wait_for()
     assert engine.docker("cp", "files:/data/in/sent.txt", "-", check=True).count("from the browser") == 1
     lab.picture("files")

@@ -27,7 +27,8 @@ export function CardFace({ card, tools }: { card: ICardOf; tools: ITools }): JSX
   const { model, trans } = tools;
   const stale = !model.current;
   return (
-    <section
+    <div
+      role="group"
       className={`jp-labdock-card${stale ? ' jp-labdock-mod-stale' : ''}`}
       aria-label={card.title || card.things.map(one => one.name).slice(0, 3).join(', ')}
     >
@@ -42,7 +43,7 @@ export function CardFace({ card, tools }: { card: ICardOf; tools: ITools }): JSX
           {trans.__('The connection is lost: this is how it was')}
         </p>
       )}
-    </section>
+    </div>
   );
 }
 
@@ -77,11 +78,11 @@ export function State({ one, trans }: { one: IContainer; trans: TranslationBundl
   const health = healthWord(trans, one);
   return (
     <>
-      <span className="jp-labdock-state" data-state={one.state}>
+      <span className="jp-labdock-badge" data-state={one.state}>
         <span aria-hidden="true">{one.state === 'running' ? '●' : one.state === 'paused' ? '◐' : '○'}</span> {stateWord(trans, one)}
       </span>
       {health && (
-        <span className="jp-labdock-state" data-health={one.health}>
+        <span className="jp-labdock-badge" data-health={one.health}>
           {health}
         </span>
       )}

@@ -7,6 +7,8 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 const DOCKERFILE = 'text/x-dockerfile';
 const YAML = 'text/x-yaml';
 const SHELL = 'text/x-sh';
+/** What a cell is before anybody knows better; its language must not load last either. */
+const PYTHON = 'text/x-ipython';
 
 /** The media type for a cell with this text; null: the notebook's own. */
 export function mimeTypeOf(source: string): string | null {
@@ -27,7 +29,7 @@ export function mimeTypeOf(source: string): string | null {
 /** Watches all notebooks. */
 export function watch(tracker: INotebookTracker, languages: IEditorLanguageRegistry): void {
   // Before any cell asks: of two that load, the last would win.
-  const loaded = Promise.all([DOCKERFILE, YAML, SHELL].map(type => languages.getLanguage(type)));
+  const loaded = Promise.all([PYTHON, DOCKERFILE, YAML, SHELL].map(type => languages.getLanguage(type)));
   tracker.widgetAdded.connect((_, panel) => {
     void loaded.then(() => follow(panel));
   });
@@ -72,12 +74,16 @@ function attach(panel: NotebookPanel, cell: Cell): void {
   };
   model.contentChanged.connect(fit);
   // The notebook sets it anew when the kernel has said what it speaks.
-  model.mimeTypeChanged.connect(fit);
+  const later = (): void => {
+    // After the editor has heard of the one that is to go.
+    window.setTimeout(() => cell.isDisposed || fit(), 0);
+  };
+  model.mimeTypeChanged.connect(later);
   cell.disposed.connect(() => {
     model.contentChanged.disconnect(fit);
-    model.mimeTypeChanged.disconnect(fit);
+    model.mimeTypeChanged.disconnect(later);
   });
-  fit();
+  later();
 }
 
 const followed = new WeakSet<NotebookPanel>();

@@ -58,10 +58,11 @@ export class LogBuffer {
     this.matches = [];
   }
 
-  /** Lines are wrapped after so many columns; 0: never. */
-  wrap(columns: number): void {
-    if (columns !== this.columns) {
+  /** Lines are wrapped after so many columns; 0: never. `lead`: columns that each begins with, its time. */
+  wrap(columns: number, lead = 0): void {
+    if (columns !== this.columns || lead !== this.lead) {
       this.columns = columns;
+      this.lead = lead;
       this.measure();
     }
   }
@@ -127,11 +128,12 @@ export class LogBuffer {
   }
 
   private rowsOf(plain: string): number {
-    return Math.max(1, Math.ceil(columnsOf(plain) / this.columns));
+    return Math.max(1, Math.ceil((this.lead + columnsOf(plain)) / this.columns));
   }
 
   private readonly tops: number[] = [];
   private columns = 0;
+  private lead = 0;
   private query = '';
   private _lastTime = '';
 }

@@ -315,8 +315,8 @@ export class LogView extends Widget {
     if (box.height > 0) {
       this.lineHeight = box.height;
       const room = this.scroller.clientWidth - 16;
-      const columns = Math.floor(room / (box.width / 100)) - (this.times ? 24 : 0);
-      this._buffer.wrap(this.wrapped ? Math.max(10, columns) : 0);
+      const columns = Math.floor(room / (box.width / 100));
+      this._buffer.wrap(this.wrapped ? Math.max(30, columns) : 0, this.times ? 24 : 0);
       this.draw();
     }
   }

@@ -122,7 +122,7 @@ interface IChartProps {
 export function Chart({ label, words, values, floor, kind }: IChartProps): JSX.Element {
   const line = points(values, floor);
   return (
-    <figure className={`jp-labdock-chart jp-labdock-chart-${kind}`}>
+    <figure className={`jp-labdock-usage jp-labdock-usage-${kind}`}>
       <figcaption>
         <span>{label}</span> <strong>{words}</strong>
       </figcaption>
