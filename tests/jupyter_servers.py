@@ -50,13 +50,27 @@ class Page:
             self._reading = asyncio.ensure_future(self._connection.read_message())
         return self._reading
 
-    async def next(self) -> Frame:
+    async def receive(self) -> Any:
+        """The JSON of the next message."""
+        return json.loads(await self.read_text())
+
+    async def read_text(self) -> str:
+        """The next message. Raises EOFError with the reason when the websocket was closed."""
         async with asyncio.timeout(DEADLINE):
             message = await asyncio.shield(self._read())
         self._reading = None
         if message is None:
             raise EOFError(f"{self._connection.close_code} {self._connection.close_reason}")
-        frame: Frame = json.loads(message)
+        return str(message)
+
+    async def send_text(self, text: str) -> None:
+        await self._connection.write_message(text)
+
+    async def send(self, value: Any) -> None:
+        await self._connection.write_message(json.dumps(value))
+
+    async def next(self) -> Frame:
+        frame: Frame = await self.receive()
         self.frames.append(frame)
         return frame
 
@@ -76,7 +90,7 @@ class Page:
         return not done
 
     async def say(self, **frame: Any) -> None:
-        await self._connection.write_message(json.dumps(frame))
+        await self.send(frame)
 
     async def gather(self, channel: int) -> tuple[list[Frame], Frame]:
         """All data frames of *channel*, each acknowledged, and its end."""
@@ -92,7 +106,7 @@ class Page:
         self._connection.close()
         with contextlib.suppress(EOFError):
             while True:
-                await self.next()
+                await self.receive()
 
 
 class Server:

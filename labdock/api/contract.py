@@ -93,6 +93,8 @@ POST /labdock/build ? contexts:j ssh:j outputs:j cacheto:j cachefromparts:j expl
 GET /labdock/build/exports/{token} > 200 tar
 GET /labdock/api ? openapi:b > 200 Object
 GET /labdock/containers/{id}/explain > 200 Object
+GET /labdock/containers/{id}/files ? path:s! > 200 Object
+POST /labdock/containers/{id}/ports/{port} > 200 stream
 GET /labdock/doctor > 200 Object
 POST /labdock/exec/{id}/kill ? signal:s > 204
 POST /labdock/images/bootstrap ? name:s! > 200 lines

@@ -109,6 +109,8 @@ _EXTRAS = (
     Row("POST", "/labdock/build", builds.build_parts),
     Row("GET", "/labdock/build/exports/{token}", builds.export),
     Row("GET", "/labdock/containers/{id}/explain", system.explain),
+    Row("GET", "/labdock/containers/{id}/files", files.list_folder),
+    Row("POST", "/labdock/containers/{id}/ports/{port}", streams.dial, hijacks=True),
     Row("GET", "/labdock/doctor", system.doctor),
     Row("POST", "/labdock/exec/{id}/kill", system.kill_exec),
     Row("POST", "/labdock/images/bootstrap", system.bootstrap),

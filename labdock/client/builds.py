@@ -107,6 +107,8 @@ class Builds:
         pull: bool = False,
         network: str | None = None,
         platform: str | None = None,
+        hosts: tuple[str, ...] = (),
+        shm_size: int = 0,
         cache_from: tuple[str, ...] = (),
         extras: Extras | None = None,
         tick: float | None = None,
@@ -128,6 +130,8 @@ class Builds:
             "pull": pull,
             "networkmode": network,
             "platform": platform,
+            "extrahosts": list(hosts),
+            "shmsize": shm_size or None,
             "cachefrom": msgspec.json.encode(cache_from).decode() if cache_from else None,
             "rm": True,
         }

@@ -166,9 +166,12 @@ class Images:
         """Make a base image from a distribution's packages (an endpoint of labdock's own); iterate to the end."""
         yield from job_lines(lines(self._caller.open("POST", "/labdock/images/bootstrap", {"name": name})))
 
-    def load(self, archive: Iterator[bytes], *, quiet: bool = False) -> Iterator[JobLine | None]:
-        """Take images from a ``docker save`` archive; iterate to the end."""
-        answer = self._caller.open("POST", "/images/load", {"quiet": quiet}, archive, headers=TAR)
+    def load(
+        self, archive: Iterator[bytes], *, quiet: bool = False, platform: Mapping[str, str] | None = None
+    ) -> Iterator[JobLine | None]:
+        """Take images from a ``docker save`` archive; iterate to the end. *platform* as in :meth:`push`."""
+        query = {"quiet": quiet, "platform": platform}
+        answer = self._caller.open("POST", "/images/load", query, archive, headers=TAR)
         yield from job_lines(lines(answer))
 
     def save(self, refs: Sequence[str]) -> Iterator[bytes]:

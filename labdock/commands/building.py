@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from labdock.client.builds import BuildError
-from labdock.commands import growth, values
+from labdock.commands import foreign, growth, values
 from labdock.commands.build_inputs import Delivery, read_extras
 from labdock.commands.build_outputs import deliver, read_deliveries
 from labdock.commands.build_view import BuildView, CheckReport
@@ -37,6 +37,7 @@ _REMOTE = re.compile(r"(https?|git|ssh)://|git@|github\.com/")
 def build_options(function: F) -> F:
     """Decorator: the options that ``build`` and ``%%dockerfile`` share."""
     options = [
+        click.option("--add-host", multiple=True, help="Add a custom host-to-IP mapping (host:ip)"),
         click.option("--allow", multiple=True, help='Allow extra privileged entitlement (e.g. "network.host")'),
         click.option("--build-arg", multiple=True, help="Set build-time variables"),
         click.option("--build-context", multiple=True, help="Additional build contexts (name=path, image or URL)"),
@@ -64,13 +65,14 @@ def build_options(function: F) -> F:
         click.option("--reproducible", is_flag=True, help="The same inputs give the same image, on any day"),
         click.option("--rm/--no-rm", default=True, help="Remove intermediate containers (it always does)"),
         click.option("--secret", multiple=True, help='Secret to expose to the build ("id=ID,src=FILE", env=NAME)'),
+        click.option("--shm-size", help="Size of /dev/shm of the build's steps"),
         click.option("--ssh", multiple=True, help='SSH agent to expose to the build ("default", "ID=SOCKET")'),
         click.option("-t", "--tag", multiple=True, help='Name and optionally a tag in the "name:tag" format'),
         click.option("--target", help="Set the target build stage to build"),
     ]
     for option in reversed(options):
         function = option(function)
-    return function
+    return foreign.build_options(function)
 
 
 @command("build")
@@ -203,6 +205,8 @@ def build_image(
             pull=options["pull"],
             network=options["network"],
             platform=options["platform"],
+            hosts=tuple(map(values.extra_host, options["add_host"])),
+            shm_size=values.size(options["shm_size"]) if options["shm_size"] else 0,
             cache_from=cache_from,
             extras=extras,
             tick=None if quiet else 0.5,

@@ -44,11 +44,24 @@ def compose(ctx: click.Context, /, **options: Any) -> None:
     ctx.meta[KEY] = Settings(**options)
 
 
-def load(face: Face, named: tuple[str, ...] = ()) -> Project:
-    """The project that the options mean; *named* services count whatever their profiles. Raises ComposeError."""
+def load(face: Face, named: tuple[str, ...] = (), *, by_labels: bool = False) -> Project:
+    """The project that the options mean; *named* services count whatever their profiles. Raises ComposeError.
+
+    *by_labels*: a name (-p) without files is enough, its containers tell the rest.
+    """
+    settings: Settings = click.get_current_context().meta[KEY]
+    if by_labels and settings.name and not settings.files and not os.environ.get("COMPOSE_FILE"):
+        from labdock.compose.discovery import discover
+        from labdock.compose.document import Where
+        from labdock.compose.keys import project_name
+
+        return discover(face.client, project_name(settings.name, Where("-p", 0)))
+    return _read(face, settings, named)
+
+
+def _read(face: Face, settings: Settings, named: tuple[str, ...]) -> Project:
     from labdock.compose import loading
 
-    settings: Settings = click.get_current_context().meta[KEY]
     folder = Path(settings.folder).expanduser().absolute() if settings.folder else None
     given = settings.files or tuple(filter(None, os.environ.get("COMPOSE_FILE", "").split(":")))
     profiles = {*settings.profiles, *filter(None, os.environ.get("COMPOSE_PROFILES", "").split(","))}
@@ -76,11 +89,16 @@ def load(face: Face, named: tuple[str, ...] = ()) -> Project:
         return loading.load(replace(request, text=remembered), os.environ, face.say)
 
 
-def deploy(face: Face, named: tuple[str, ...] = (), *, pull: str | None = None, quiet: bool = False) -> Deployment:
-    """The project on the engine; a missing image is built or pulled. *pull* overrides what the files say of when."""
+def deploy(
+    face: Face, named: tuple[str, ...] = (), *, pull: str | None = None, quiet: bool = False, by_labels: bool = False
+) -> Deployment:
+    """The project on the engine; a missing image is built or pulled. *pull* overrides what the files say of when.
+
+    *by_labels*: as for :func:`load`.
+    """
     from labdock.compose.project import Deployment
 
-    project = load(face, named)
+    project = load(face, named, by_labels=by_labels)
     for service in project.services.values():
         if pull is not None and "build" not in service:
             service["pull_policy"] = pull
@@ -117,28 +135,12 @@ def build_service(
     from labdock.client import context
     from labdock.commands import building
     from labdock.commands.build_view import BuildView
-    from labdock.compose import labels
     from labdock.compose.requests import image_of
 
     service = project.services[name]
     build = service["build"]
     image = image_of(name, service, project)
-    words = ["-t", image]
-    for tag in build.get("tags", ()):
-        words += ["-t", tag]
-    for key, value in build.get("args", {}).items():
-        given = project.environment.get(key) if value is None else value
-        words += [] if given is None else ["--build-arg", f"{key}={given}"]
-    for text in arguments:
-        words += ["--build-arg", text]
-    mine = {labels.PROJECT: project.name, labels.SERVICE: name, labels.VERSION: labels.SPOKEN}
-    for key, value in {**build.get("labels", {}), **mine}.items():
-        words += ["--label", f"{key}={value}"]
-    for text in build.get("cache_from", ()):
-        words += ["--cache-from", text]
-    for option in ("target", "network"):
-        words += [f"--{option}", build[option]] if option in build else []
-    words += ["--platform", service["platform"]] if "platform" in service else []
+    words = _build_words(project, name, image, arguments)
     words += ["--no-cache"] if no_cache or build.get("no_cache") else []
     words += ["--pull"] if pull or build.get("pull") else []
     words += ["-q"] if quiet else []
@@ -148,6 +150,38 @@ def build_service(
     made = context.from_folder(folder, dockerfile=file, text=None if inline is None else inline.encode())
     with building.build.make_context("build", [*words, str(folder)], obj=face) as known:
         building.build_image(face, BuildView(f"Building {image}"), iter(made), made.dockerfile, known.params)
+
+
+def _build_words(project: Project, name: str, image: str, arguments: tuple[str, ...]) -> list[str]:
+    """What the file says of a build, as options of ``build``."""
+    from labdock.compose import labels
+
+    service = project.services[name]
+    build = service["build"]
+    words = [word for tag in (image, *build.get("tags", ())) for word in ("-t", tag)]
+    for key, value in build.get("args", {}).items():
+        given = project.environment.get(key) if value is None else value
+        words += [] if given is None else ["--build-arg", f"{key}={given}"]
+    mine = {labels.PROJECT: project.name, labels.SERVICE: name, labels.VERSION: labels.SPOKEN}
+    several = {
+        "build-arg": arguments,
+        "label": [f"{key}={value}" for key, value in {**build.get("labels", {}), **mine}.items()],
+        "cache-from": build.get("cache_from", ()),
+        "cache-to": build.get("cache_to", ()),
+        "build-context": [f"{key}={value}" for key, value in build.get("additional_contexts", {}).items()],
+        "secret": [_build_secret(project, item) for item in build.get("secrets", ())],
+        "ssh": [key if value is None else f"{key}={value}" for key, value in build.get("ssh", {}).items()],
+    }
+    words += [word for option, values in several.items() for value in values for word in (f"--{option}", value)]
+    for option in ("target", "network"):
+        words += [f"--{option}", build[option]] if option in build else []
+    return words + (["--platform", service["platform"]] if "platform" in service else [])
+
+
+def _build_secret(project: Project, item: Block) -> str:
+    source = project.secrets[item["source"]]
+    what = f"src={source['file']}" if "file" in source else f"env={source.get('environment')}"
+    return f"id={item.get('target', item['source'])},{what}"
 
 
 def with_cell(words: list[str]) -> list[str]:

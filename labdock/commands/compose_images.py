@@ -1,4 +1,4 @@
-"""``compose build``, ``pull``, ``images``."""
+"""``compose build``, ``pull``, ``push``, ``images``."""
 
 from __future__ import annotations
 
@@ -64,6 +64,29 @@ def pull(face: Face, /, services: tuple[str, ...], ignore_buildable: bool, quiet
     return Text("")
 
 
+@command("push")
+@click.option("-q", "--quiet", is_flag=True, help="Push without printing progress information")
+@some
+@click.pass_obj
+def push(face: Face, /, services: tuple[str, ...], quiet: bool) -> Result:
+    """Push the images of services that are built."""
+    from labdock.commands import pulling
+
+    deployment = compose.deploy(face, services)
+    deployment.check_names(services)
+    found = [
+        service["image"]
+        for name, service in deployment.project.services.items()
+        if {"image", "build"} <= service.keys() and (not services or name in services)
+    ]
+    for image in dict.fromkeys(found):
+        with pulling.push.make_context("push", ["-q"] * quiet + ["--", image], obj=face) as ready:
+            pulling.push.invoke(ready)
+    if not found:
+        face.say("note: only services with both 'build' and 'image' are pushed, and there are none")
+    return Text("")
+
+
 @command("images")
 @click.option("--format", "form", help="Format output using a Go template: table, json, TEMPLATE")
 @click.option("-q", "--quiet", is_flag=True, help="Only display IDs")
@@ -71,7 +94,7 @@ def pull(face: Face, /, services: tuple[str, ...], ignore_buildable: bool, quiet
 @click.pass_obj
 def images(face: Face, /, services: tuple[str, ...], form: str | None, quiet: bool) -> Result:
     """List images used by the created containers."""
-    deployment = compose.deploy(face, services)
+    deployment = compose.deploy(face, services, by_labels=True)
     deployment.check_names(services)
     rows = []
     for each in deployment.containers(services):

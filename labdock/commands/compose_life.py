@@ -24,7 +24,7 @@ timeout_option = click.option("-t", "--timeout", type=int, help="Specify a shutd
 
 
 def _deployment(face: Face, services: tuple[str, ...]) -> Deployment:
-    found = compose.deploy(face, services)
+    found = compose.deploy(face, services, by_labels=True)
     found.check_names(services)
     return found
 

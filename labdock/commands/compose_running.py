@@ -1,4 +1,4 @@
-"""``compose exec`` and ``run``."""
+"""``compose exec``, ``cp`` and ``run``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def execute(face: Face, /, service: str, command: tuple[str, ...], **options: An
     """Execute a command in a running container."""
     from labdock.commands import talking
 
-    id = compose.deploy(face, (service,)).find(service, options["index"])
+    id = compose.deploy(face, (service,), by_labels=True).find(service, options["index"])
     words = [text for name in options["env"] for text in ("-e", name)]
     for name in ("user", "workdir"):
         words += [f"--{name}", options[name]] if options[name] else []
@@ -53,6 +53,33 @@ def execute(face: Face, /, service: str, command: tuple[str, ...], **options: An
     with talking.execute.make_context("exec", [*words, id, *command], obj=face) as ready:
         found: Result | None = talking.execute.invoke(ready)
     return found
+
+
+@command("cp")
+@click.option("-a", "--archive", is_flag=True, help="Archive mode (copy all uid/gid information)")
+@click.option("-L", "--follow-link", is_flag=True, help="Always follow symbol link in SRC_PATH")
+@click.option("--index", type=int, default=0, help="Index of the container if service has multiple replicas")
+@click.argument("source", metavar="SRC_PATH|SERVICE:SRC_PATH|-")
+@click.argument("target", metavar="DEST_PATH|SERVICE:DEST_PATH|-")
+@click.pass_obj
+def copy(face: Face, /, source: str, target: str, archive: bool, follow_link: bool, index: int) -> Result | None:
+    """Copy files between a service container and this machine."""
+    from labdock.commands import copying
+
+    services = tuple(text.partition(":")[0] for text in (source, target) if _names_service(text))
+    deployment = compose.deploy(face, services, by_labels=True)
+    words = ["-a"] * archive + ["-L"] * follow_link + ["--"]
+    for text in (source, target):
+        service, _, path = text.partition(":")
+        words.append(f"{deployment.find(service, index)}:{path}" if _names_service(text) else text)
+    with copying.copy.make_context("cp", words, obj=face) as ready:
+        found: Result | None = copying.copy.invoke(ready)
+    return found
+
+
+def _names_service(text: str) -> bool:
+    """``SERVICE:PATH`` rather than a path of this machine that has a colon in it."""
+    return ":" in text and not text.startswith((".", "/"))
 
 
 @command("run", stops=True)

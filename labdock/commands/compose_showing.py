@@ -63,7 +63,7 @@ def ps(
     """List containers."""
     from labdock.compose import labels
 
-    deployment = compose.deploy(face, services)
+    deployment = compose.deploy(face, services, by_labels=True)
     deployment.check_names(services)
     found = deployment.containers(services, all=all_)
     if only_services:
@@ -159,7 +159,7 @@ def projects(face: Face, /, all_: bool, form: str | None, quiet: bool) -> Result
 @click.pass_obj
 def port(face: Face, /, service: str, private_port: int, index: int, protocol: str) -> Result:
     """Print the public port for a port binding."""
-    found = face.client.containers.inspect(compose.deploy(face, (service,)).find(service, index)).ports
+    found = face.client.containers.inspect(compose.deploy(face, (service,), by_labels=True).find(service, index)).ports
     ends = found.get(f"{private_port}/{protocol}")
     if not ends:
         raise InvalidRequest(f"no port {private_port}/{protocol} for container of {service}")
@@ -171,7 +171,7 @@ def port(face: Face, /, service: str, private_port: int, index: int, protocol: s
 @click.pass_obj
 def top(face: Face, /, services: tuple[str, ...]) -> Result:
     """Display the running processes."""
-    deployment = compose.deploy(face, services)
+    deployment = compose.deploy(face, services, by_labels=True)
     deployment.check_names(services)
     parts = []
     for each in deployment.containers(services, all=False):
@@ -190,7 +190,7 @@ def events(face: Face, /, services: tuple[str, ...], as_json: bool) -> Result:
     """Receive real time events from containers."""
     from labdock.compose import labels
 
-    project = compose.load(face, services)
+    project = compose.load(face, services, by_labels=True)
     conditions = {"type": ["container"], "label": [f"{labels.PROJECT}={project.name}"]}
 
     def lines() -> Any:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from labdock.commands import compose
-from labdock.commands.compose_logs import Interleaved, coloured
+from labdock.commands.compose_output import Interleaved, Query, coloured
 from labdock.commands.results import Exited, Result, Text
 from labdock.commands.tree import command
-from labdock.errors import InvalidRequest
+from labdock.errors import InvalidRequest, Unsupported
 
 if TYPE_CHECKING:
     from labdock.commands.face import Face
@@ -43,6 +45,11 @@ def scales(texts: tuple[str, ...]) -> dict[str, int]:
 @click.option("-t", "--timeout", type=int, help="Shutdown timeout in seconds of containers that are replaced")
 @click.option("-V", "--renew-anon-volumes", is_flag=True, help="Recreate anonymous volumes")
 @click.option("--abort-on-container-exit", is_flag=True, help="Stop all containers if any container was stopped")
+@click.option("--abort-on-container-failure", is_flag=True, help="Stop all containers if any exited with failure")
+@click.option("--attach", multiple=True, help="Restrict attaching to the specified services")
+@click.option("--attach-dependencies", is_flag=True, help="Automatically attach to log output of dependent services")
+@click.option("--no-attach", multiple=True, help="Do not attach (stream logs) to the specified services")
+@click.option("--timestamps", is_flag=True, help="Show timestamps")
 @click.option("--exit-code-from", help="Return the exit code of the selected service container")
 @click.option("--pull", type=click.Choice(["always", "missing", "never"]), help="Pull image before running")
 @click.option("--quiet-pull", is_flag=True, help="Pull without printing progress information")
@@ -56,10 +63,13 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
 
     if options["force_recreate"] and options["no_recreate"]:
         raise InvalidRequest("--force-recreate and --no-recreate are incompatible")
-    watched = options["abort_on_container_exit"] or options["exit_code_from"]
+    aborts = ("abort_on_container_exit", "abort_on_container_failure", "exit_code_from")
+    watched = any(options[name] for name in aborts)
     detach = options["detach"] or options["wait"] or options["no_start"]
     if watched and detach:
-        raise InvalidRequest("--abort-on-container-exit and --exit-code-from can't go with --detach")
+        raise InvalidRequest(
+            "--abort-on-container-exit, --abort-on-container-failure and --exit-code-from can't go with --detach"
+        )
     deployment = compose.deploy(face, services, pull=options["pull"], quiet=options["quiet_pull"])
     if options["exit_code_from"]:
         deployment.check_names([options["exit_code_from"]])
@@ -87,7 +97,7 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
         deployment.wait_all(services, deadline, limit)
     if detach:
         return _shown(face, deployment)
-    return _attached(face, deployment, set(made), began, options)
+    return _attached(face, deployment, services, made, began, options)
 
 
 def _shown(face: Face, deployment: Deployment) -> Result:
@@ -99,34 +109,94 @@ def _shown(face: Face, deployment: Deployment) -> Result:
     return table(deployment.containers())
 
 
-def _attached(face: Face, deployment: Deployment, made: set[str], began: float, options: dict[str, Any]) -> Result:
-    found = [each for each in deployment.containers() if each.id in made]
+def _attached(
+    face: Face,
+    deployment: Deployment,
+    services: tuple[str, ...],
+    made: Collection[str],
+    began: float,
+    options: dict[str, Any],
+) -> Result:
+    """Show the output until all has ended, one has (when that is asked for), or the user gives up."""
+    from labdock.compose.containers import service_of
+
+    shown = _shown_services(deployment, services, options)
+    found = [each for each in deployment.containers() if each.id in made and service_of(each) in shown]
+    query = Query(follow=True, since=f"{began:.9f}", timestamps=options["timestamps"])
+    colour, prefix = coloured(face, options["no_color"]), not options["no_log_prefix"]
+    lines = Interleaved(face.client, found, query, colour=colour, prefix=prefix, again=True)
     watched = options["abort_on_container_exit"] or options["exit_code_from"]
-    lines = Interleaved(
-        face.client,
-        found,
-        follow=True,
-        since=f"{began:.9f}",
-        colour=coloured(face, options["no_color"]),
-        prefix=not options["no_log_prefix"],
-    )
     try:
         for stream, data in lines:
             if data:
                 face.write(stream, data)
-            if watched and lines.ended:
+            if lines.ended and (watched or (options["abort_on_container_failure"] and lines.ended[-1].code)):
+                face.say("Aborting on container exit...")
                 break
-    except KeyboardInterrupt:
-        face.say("Gracefully stopping...")
+        else:
+            return Exited(0)
         deployment.stop(timeout=options["timeout"], only=made)
+    except KeyboardInterrupt:
+        face.say("Gracefully stopping... (interrupt once more to force)")
+        _stop_or_kill(face, deployment, made, options["timeout"])
         raise
-    if not watched:
-        return Exited(0)
     wanted = options["exit_code_from"]
-    first = lines.ended[0].id if lines.ended else found[0].id
-    deployment.stop(timeout=options["timeout"], only=made)
-    id = deployment.find(wanted) if wanted else first
-    return Exited(face.client.containers.wait(id).status_code)
+    if not wanted:
+        return Exited(lines.ended[-1].code)
+    return Exited(face.client.containers.wait(deployment.find(wanted)).status_code)
+
+
+def _shown_services(deployment: Deployment, services: tuple[str, ...], options: dict[str, Any]) -> set[str]:
+    """The services whose output is shown: the named ones, else all but those that say ``attach: false``."""
+    project = deployment.project
+    deployment.check_names([*options["attach"], *options["no_attach"]])
+    if options["attach"]:
+        shown = set(options["attach"])
+    elif services and not options["attach_dependencies"]:
+        shown = set(services)
+    else:
+        shown = {name for name, service in project.services.items() if service.get("attach", True)}
+    if options["exit_code_from"]:
+        shown.add(options["exit_code_from"])
+    return shown - set(options["no_attach"])
+
+
+def _stop_or_kill(face: Face, deployment: Deployment, made: Collection[str], timeout: int | None) -> None:
+    """Stop all; a second interrupt kills them."""
+    from labdock.errors import LabdockError
+
+    try:
+        deployment.stop(timeout=timeout, only=made)
+    except KeyboardInterrupt:
+        for id in made:
+            with contextlib.suppress(LabdockError):
+                face.client.containers.kill(id)
+
+
+@command("create")
+@click.option("--force-recreate", is_flag=True, help="Recreate containers even if nothing of them changed")
+@click.option("--no-recreate", is_flag=True, help="If containers already exist, don't recreate them")
+@click.option("--remove-orphans", is_flag=True, help="Remove containers for services not defined in the file")
+@click.option("--scale", "texts", multiple=True, help="Scale SERVICE to NUM instances")
+@click.argument("services", nargs=-1)
+@click.pass_obj
+def create(face: Face, /, services: tuple[str, ...], texts: tuple[str, ...], **options: bool) -> Result:
+    """Create containers for services, without starting them."""
+    from labdock.compose.project import Ways
+
+    deployment = compose.deploy(face, services)
+    deployment.up(services, Ways(no_start=True, scale=scales(texts), **options))
+    return _shown(face, deployment)
+
+
+@command("watch")
+@click.argument("services", nargs=-1)
+@click.pass_obj
+def watch(face: Face, /, services: tuple[str, ...]) -> Result:
+    """Refused: files are not watched; bind mounts and `up --build` do what it is for."""
+    raise Unsupported(
+        "compose watch is not supported", hint="mount the sources in `volumes`, or run `compose up -d --build` again"
+    )
 
 
 @command("scale")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from labdock.commands import values
+from labdock.commands.foreign import windows_options
 from labdock.errors import InvalidRequest
 from labdock.schema.container import (
     CreateRequest,
@@ -118,6 +119,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--read-only",), "Mount the container's root filesystem as read only"),
     (("--rm",), "Automatically remove the container when it exits"),
     (("-t", "--tty"), "Allocate a pseudo-TTY"),
+    (("--use-api-socket",), "Bind mount the engine's socket and the registry credentials into the container"),
 )
 
 _NETWORKING = ("network", "network_alias", "link", "link_local_ip", "ip", "ip6", "mac_address")
@@ -162,7 +164,7 @@ def create_options(function: F) -> F:
     )
     for option in reversed(options):
         function = option(function)
-    return function
+    return windows_options(function)
 
 
 def request_from(

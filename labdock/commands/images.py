@@ -11,6 +11,9 @@ import click
 from labdock.commands import units
 from labdock.commands.filters import filters
 from labdock.commands.lifecycle import each
+from labdock.commands.platforms import check as check_platform
+from labdock.commands.platforms import parse as parse_platform
+from labdock.commands.platforms import platform_option
 from labdock.commands.results import Result, Row, Text, mark_short, render
 from labdock.commands.running import split_tag
 from labdock.commands.tree import command
@@ -37,6 +40,7 @@ COLUMNS = (
 @click.option("--format", "form", help="Format output using a Go template: table, 'table TEMPLATE', json, TEMPLATE")
 @click.option("--no-trunc", is_flag=True, help="Don't truncate output")
 @click.option("-q", "--quiet", is_flag=True, help="Only show image IDs")
+@click.option("--tree", is_flag=True, help="List images as a tree, each with its platform and names")
 @click.argument("repository", nargs=-1)
 @click.pass_obj
 def images(
@@ -49,6 +53,7 @@ def images(
     form: str | None,
     no_trunc: bool,
     quiet: bool,
+    tree: bool,
 ) -> Result:
     """List images: `images [REPOSITORY[:TAG]]`. Make a base image: `images bootstrap NAME`."""
     if len(repository) == 2 and repository[0] == "bootstrap":
@@ -59,6 +64,11 @@ def images(
     if repository:
         chosen.setdefault("reference", []).append(repository[0])
     found = face.client.images.list(all=all_, filters=chosen, digests=digests)
+    if tree:
+        from labdock.commands.image_tree import draw
+
+        clash = {"--quiet": quiet, "--no-trunc": no_trunc, "--digests": digests, "--format": bool(form)}
+        return draw(face, found, next((name for name, given in clash.items() if given), ""))
     rows = [row for image in found for row in image_rows(image, whole=no_trunc)]
     columns = COLUMNS[:2] + ((("DIGEST", "Digest"),) if digests else ()) + COLUMNS[2:]
     if quiet and not form:
@@ -114,13 +124,15 @@ def bootstrap(face: Face, /, name: str) -> Result:
 @command("rmi")
 @click.option("-f", "--force", is_flag=True, help="Force removal of the image")
 @click.option("--no-prune", is_flag=True, help="Do not delete untagged parents")
+@platform_option
 @click.argument("images", nargs=-1, required=True)
 @click.pass_obj
-def remove(face: Face, /, images: tuple[str, ...], force: bool, no_prune: bool) -> Result:
+def remove(face: Face, /, images: tuple[str, ...], force: bool, no_prune: bool, platform: str | None) -> Result:
     """Remove one or more images."""
 
     def act(name: str) -> str:
         try:
+            check_platform(face, name, platform)
             went = face.client.images.remove(name, force=force, no_prune=no_prune)
         except NoSuchImage as error:
             if not force:
@@ -147,11 +159,15 @@ def tag(face: Face, /, source: str, target: str) -> None:
 @click.option("--format", "form", help="Format output using a Go template")
 @click.option("-H", "--human/--no-human", default=True, help="Print sizes and dates in human readable format")
 @click.option("--no-trunc", is_flag=True, help="Don't truncate output")
+@platform_option
 @click.option("-q", "--quiet", is_flag=True, help="Only show image IDs")
 @click.argument("image")
 @click.pass_obj
-def history(face: Face, /, image: str, form: str | None, human: bool, no_trunc: bool, quiet: bool) -> Result:
+def history(
+    face: Face, /, image: str, form: str | None, human: bool, no_trunc: bool, platform: str | None, quiet: bool
+) -> Result:
     """Show the history of an image."""
+    check_platform(face, image, platform)
     found = face.client.images.history(image)
     rows = [
         {
@@ -180,12 +196,13 @@ def _rfc3339(seconds: int) -> str:
 
 @command("load")
 @click.option("-i", "--input", "path", help="Read from tar archive file, instead of STDIN")
+@platform_option
 @click.option("-q", "--quiet", is_flag=True, help="Suppress the load output")
 @click.pass_obj
-def load(face: Face, /, path: str | None, quiet: bool) -> Result:
+def load(face: Face, /, path: str | None, platform: str | None, quiet: bool) -> Result:
     """Load an image from a tar archive or STDIN."""
     chunks = face.input_chunks() if path is None else file_chunks(path)
-    progress = face.client.images.load(chunks, quiet=quiet)
+    progress = face.client.images.load(chunks, quiet=quiet, platform=parse_platform(platform) if platform else None)
     loaded: list[str] = []
 
     def watched() -> Iterator[JobLine | None]:
@@ -215,14 +232,17 @@ def file_chunks(path: str) -> Iterator[bytes]:
 
 @command("save")
 @click.option("-o", "--output", help="Write to a file, instead of STDOUT")
+@platform_option
 @click.argument("images", nargs=-1, required=True)
 @click.pass_obj
-def save(face: Face, /, images: tuple[str, ...], output: str | None) -> None:
+def save(face: Face, /, images: tuple[str, ...], output: str | None, platform: str | None) -> None:
     """Save one or more images to a tar archive (streamed to STDOUT by default)."""
     if output is None and (face.keeps_results or face.output_is_terminal()):
         raise InvalidRequest(
             "cowardly refusing to save to a terminal. Use the -o flag or redirect", hint="save -o FILE IMAGE"
         )
+    for name in images:
+        check_platform(face, name, platform)
     chunks = face.client.images.save(images)
     if output is None:
         for chunk in chunks:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from labdock.commands.platforms import check as check_platform
+from labdock.commands.platforms import platform_option
 from labdock.commands.results import Result
 from labdock.commands.tree import command
 from labdock.errors import LabdockError, NotFound
@@ -109,10 +111,13 @@ def inspect_container(face: Face, /, names: tuple[str, ...], form: str | None, s
 
 @command("inspect")
 @format_option
+@platform_option
 @click.argument("names", nargs=-1, required=True)
 @click.pass_obj
-def inspect_image(face: Face, /, names: tuple[str, ...], form: str | None) -> Result:
+def inspect_image(face: Face, /, names: tuple[str, ...], form: str | None, platform: str | None) -> Result:
     """Display detailed information on one or more images."""
+    for name in names:
+        check_platform(face, name, platform)
     return _show(names, form, _finders(face, False)["image"])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from labdock.commands.foreign import experimental
 from labdock.commands.results import Exited, Result, Text
 from labdock.commands.tree import command
 from labdock.errors import InvalidRequest, LabdockError
@@ -50,6 +51,8 @@ def each(face: Face, names: Sequence[str], act: Callable[[str], str | None]) -> 
 
 @command("start")
 @click.option("-a", "--attach", is_flag=True, help="Attach STDOUT/STDERR and forward signals")
+@experimental("--checkpoint")
+@experimental("--checkpoint-dir")
 @click.option("-i", "--interactive", is_flag=True, help="Attach container's STDIN")
 @click.option("--detach-keys", help="Override the key sequence for detaching a container")
 @containers

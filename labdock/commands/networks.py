@@ -8,6 +8,7 @@ import click
 
 from labdock.commands import values
 from labdock.commands.filters import filters
+from labdock.commands.foreign import refused, swarm_only
 from labdock.commands.inspecting import inspect_by
 from labdock.commands.lifecycle import each
 from labdock.commands.results import Result, Text, mark_short, render
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 COLUMNS = (("NETWORK ID", "ID"), ("NAME", "Name"), ("DRIVER", "Driver"), ("SCOPE", "Scope"))
 WARNING = "WARNING! This will remove all custom networks not used by at least one container."
 inspect = inspect_by("network")
+# Docker's diagnostics of a Swarm's networks: without one they add nothing.
+inspect.params.append(click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, help="A Swarm's"))
 
 
 @command("ls")
@@ -50,8 +53,11 @@ def listing(face: Face, /, conditions: tuple[str, ...], form: str | None, no_tru
 @command("create")
 @click.option("--attachable", is_flag=True, help="Enable manual container attachment")
 @click.option("--aux-address", multiple=True, help="Auxiliary IPv4 or IPv6 addresses used by Network driver")
+@refused("--config-from", words="labdock has no configuration-only networks", hint="give the options themselves")
+@refused("--config-only", words="labdock has no configuration-only networks", flag=True)
 @click.option("-d", "--driver", default="bridge", help="Driver to manage the Network")
 @click.option("--gateway", multiple=True, help="IPv4 or IPv6 Gateway for the master subnet")
+@swarm_only("--ingress", flag=True)
 @click.option("--internal", is_flag=True, help="Restrict external access to the network")
 @click.option("--ip-range", multiple=True, help="Allocate container ip from a sub-range")
 @click.option("--ipam-driver", default="default", help="IP Address Management Driver")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labdock.client import names
+from labdock.commands.foreign import trust_option
 from labdock.commands.results import Result, Text
 from labdock.commands.tree import command
 from labdock.errors import EngineUnreachable, InvalidRequest, LabdockError, Unauthorized
@@ -64,6 +65,7 @@ def _pull(face: Face, image: str, tag: str | None, platform: str | None, *, quie
 
 
 @command("pull")
+@trust_option
 @click.option("-a", "--all-tags", is_flag=True, help="Download all tagged images in the repository")
 @click.option("--platform", help="Set platform if server is multi-platform capable")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")
@@ -84,6 +86,7 @@ def pull(face: Face, /, name: str, all_tags: bool, platform: str | None, quiet: 
 
 
 @command("push")
+@trust_option
 @click.option("-a", "--all-tags", is_flag=True, help="Push all tags of an image to the repository")
 @click.option("--platform", help="Push a platform-specific manifest as a single-platform image: os[/arch[/variant]]")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress verbose output")

@@ -143,6 +143,12 @@ def _forget(face: Face, id: str) -> None:
 def create_container(face: Face, request: CreateRequest, options: dict[str, Any]) -> Created:
     """Create; an image that is not here is pulled first unless ``--pull never``. Warnings are said."""
     client, platform = face.client, options["platform"]
+    given = None
+    if options["use_api_socket"]:
+        from labdock.commands.api_socket import ApiSocket
+
+        given = ApiSocket(client)
+        request = given.add_to(request)
     image = request.image or ""
 
     def pull_image() -> None:
@@ -166,6 +172,8 @@ def create_container(face: Face, request: CreateRequest, options: dict[str, Any]
         raise
     for warning in created.warnings:
         face.say(f"WARNING: {warning}")
+    if given is not None:
+        given.put(face, created.id)
     if options["cidfile"]:
         _write_id(options["cidfile"], created.id)
     return created

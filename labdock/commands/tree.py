@@ -67,14 +67,22 @@ def _wants_value(arg: str, options: Mapping[str, click.Option]) -> bool:
 class LazyGroup(click.Group):
     """A group whose commands are named with their place and their short help. A name may be two words."""
 
-    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        lazy: Mapping[str, tuple[str, str]],
+        aliases: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.lazy = lazy
+        self.aliases = aliases or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(name for name, (_, text) in self.lazy.items() if text)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = self.aliases.get(cmd_name, cmd_name)
         if cmd_name not in self.lazy:
             return None
         module, _, name = self.lazy[cmd_name][0].partition(":")
@@ -85,7 +93,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if (both := " ".join(args[:2])) in self.lazy and len(args) > 1:
             return both, self.get_command(ctx, both), args[2:]
-        if args[0] not in self.lazy and not args[0].startswith("-"):
+        if args[0] not in self.lazy and args[0] not in self.aliases and not args[0].startswith("-"):
             import difflib
 
             close = difflib.get_close_matches(args[0], self.lazy, n=2)
@@ -96,6 +104,9 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.lazy[name][1]) for name in self.list_commands(ctx)])
+        if self.aliases:
+            with formatter.section("Aliases"):
+                formatter.write_dl([(alias, name) for alias, name in self.aliases.items()])
 
 
 def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
@@ -106,7 +117,14 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.
 
 
 def group(name: str, lazy: Mapping[str, tuple[str, str]], text: str) -> LazyGroup:
-    return LazyGroup(name, lazy=lazy, help=text)
+    aliases = {alias: command for alias, command in ALIASES.items() if command in lazy and alias not in lazy}
+    if lazy is CONTAINER:
+        aliases["ps"] = "ls"
+    return LazyGroup(name, lazy=lazy, aliases=aliases, help=text)
+
+
+#: Docker's other names, in groups that have the command.
+ALIASES = {"list": "ls", "remove": "rm"}
 
 
 CONTAINER = {
@@ -136,6 +154,8 @@ CONTAINER = {
     "update": ("updating:update", "Update configuration of one or more containers"),
     "wait": ("lifecycle:wait", "Block until containers stop, then print their exit codes"),
 }
+#: Docker's groups for what there is not here: not listed, and they say so.
+FOREIGN = ("checkpoint", "config", "node", "plugin", "secret", "service", "stack", "swarm", "trust")
 IMAGE = {
     "bootstrap": ("images:bootstrap", "Make a base image from a distribution's packages"),
     "build": ("building:build", "Build an image from a Dockerfile"),
@@ -178,6 +198,7 @@ VOLUME = {
     "ls": ("volumes:listing", "List volumes"),
     "prune": ("volumes:prune", "Remove unused volumes"),
     "rm": ("volumes:remove", "Remove one or more volumes"),
+    "update": ("foreign:volume_update", ""),
 }
 CONTEXT = {
     "create": ("contexts:create", "Create a context"),
@@ -207,6 +228,8 @@ ENGINE = {
 COMPOSE = {
     "build": ("compose_images:build", "Build or rebuild services"),
     "config": ("compose_showing:config", "Check the files and show them as they are understood"),
+    "cp": ("compose_running:copy", "Copy files between a service container and this machine"),
+    "create": ("compose_up:create", "Create containers for services, without starting them"),
     "down": ("compose_life:down", "Stop and remove containers and networks"),
     "events": ("compose_showing:events", "Receive real time events from containers"),
     "exec": ("compose_running:execute", "Execute a command in a running container"),
@@ -218,6 +241,7 @@ COMPOSE = {
     "port": ("compose_showing:port", "Print the public port for a port binding"),
     "ps": ("compose_showing:ps", "List containers"),
     "pull": ("compose_images:pull", "Pull service images"),
+    "push": ("compose_images:push", "Push the images of services that are built"),
     "restart": ("compose_life:restart", "Restart service containers"),
     "rm": ("compose_life:remove", "Remove stopped service containers"),
     "run": ("compose_running:run", "Run a one-off command on a service"),
@@ -227,6 +251,7 @@ COMPOSE = {
     "top": ("compose_showing:top", "Display the running processes"),
     "unpause": ("compose_life:unpause", "Unpause services"),
     "up": ("compose_up:up", "Create and start containers"),
+    "watch": ("compose_up:watch", "Refused: files are not watched"),
 }
 KERNEL = {
     "add": ("kernels:add", "Make an image a notebook kernel"),
@@ -279,6 +304,7 @@ ROOT = {
     "tag": IMAGE["tag"],
     "version": ("system:version", "Show the versions of client and engine"),
     "volume": ("tree:volume", "Manage volumes"),
+    **{name: (f"foreign:{name}", "") for name in FOREIGN},
 }
 
 container = group("container", CONTAINER, "Manage containers.")

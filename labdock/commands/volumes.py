@@ -9,6 +9,7 @@ import click
 from labdock.commands import units, values
 from labdock.commands.disk import confirm
 from labdock.commands.filters import filters
+from labdock.commands.foreign import cluster_options
 from labdock.commands.images import file_chunks, write_file
 from labdock.commands.inspecting import inspect_by
 from labdock.commands.lifecycle import each
@@ -24,11 +25,12 @@ inspect = inspect_by("volume")
 
 
 @command("ls")
+@click.option("--cluster", is_flag=True, help="Display only cluster volumes: a Swarm's, so none")
 @click.option("-f", "--filter", "conditions", multiple=True, help='Provide filter values (e.g. "dangling=true")')
 @click.option("--format", "form", help="Format output using a Go template")
 @click.option("-q", "--quiet", is_flag=True, help="Only display volume names")
 @click.pass_obj
-def listing(face: Face, /, conditions: tuple[str, ...], form: str | None, quiet: bool) -> Result:
+def listing(face: Face, /, cluster: bool, conditions: tuple[str, ...], form: str | None, quiet: bool) -> Result:
     """List volumes."""
     volumes, warnings = face.client.volumes.look(filters(conditions))
     for warning in warnings:
@@ -51,6 +53,7 @@ def listing(face: Face, /, conditions: tuple[str, ...], form: str | None, quiet:
 @click.option("-d", "--driver", default="local", help="Specify volume driver name")
 @click.option("--label", multiple=True, help="Set metadata for a volume")
 @click.option("-o", "--opt", multiple=True, help="Set driver specific options")
+@cluster_options
 @click.argument("volume", required=False)
 @click.pass_obj
 def create(face: Face, /, volume: str | None, driver: str, label: tuple[str, ...], opt: tuple[str, ...]) -> Result:

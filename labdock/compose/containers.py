@@ -103,6 +103,7 @@ class Containers:
         """A container of *service* in all its networks, with its secrets and configs in it; not started."""
         networks = requests.by_priority(service)[1:]
         given = requests.contents(service, self._project)
+        links = requests.links_of(service, self.find)
         at_first = f"{IN_THE_MAKING}_{called}" if whole and (networks or given) else called
         self._crew.halt.check()
         id = self._create(service, request, at_first, called)
@@ -110,7 +111,7 @@ class Containers:
         try:
             for network in networks:
                 self._crew.halt.check()
-                place = requests.endpoint(name, service["networks"][network], aliases=aliases)
+                place = requests.endpoint(name, service["networks"][network], aliases=aliases, links=links)
                 self._client.networks.connect(self._project.networks[network]["name"], id, place)
             if given:
                 self._client.files.extract(id, "/", iter((tar_of(given),)))

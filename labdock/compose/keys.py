@@ -30,6 +30,19 @@ from labdock.compose.readers import (
 
 _TEXTS = each(text, one=True, unique=True)
 
+
+def contexts(value: Any, where: Where) -> Block:
+    """``{NAME: what}``: folders are made absolute, URLs and images stay."""
+    found: Block = pairs(bare=False)(value, where)
+    for key, what in found.items():
+        at = found.at(key, where)
+        if str(what).startswith("service:"):
+            raise at.refuse("another service's image is no context here", hint="docker-image://NAME names an image")
+        if "://" not in str(what) and not str(what).startswith("git@"):
+            found[key] = short.path(what, at)
+    return found
+
+
 _BUILD = fields(
     {
         "context": short.path,
@@ -39,6 +52,10 @@ _BUILD = fields(
         "target": text,
         "labels": strings,
         "cache_from": each(text),
+        "cache_to": each(text),
+        "additional_contexts": contexts,
+        "secrets": each(short.grant),
+        "ssh": pairs(),
         "network": text,
         "platforms": each(text),
         "pull": flag,
@@ -118,6 +135,7 @@ def capability(value: Any, where: Where) -> str:
 
 SERVICE: dict[str, Reader] = {
     "annotations": strings,
+    "attach": flag,
     "build": build,
     "cap_add": each(capability, unique=True),
     "cap_drop": each(capability, unique=True),
@@ -187,7 +205,6 @@ SERVICE: dict[str, Reader] = {
 
 #: What the specification knows and labdock does not do, with the reason.
 UNSUPPORTED = {
-    "attach": "the output of all services is shown; `up SERVICE …` chooses",
     "blkio_config": "use `run` with its --device-* options",
     "credential_spec": "it is for Windows",
     "develop": "there is no watching of files yet",
@@ -269,9 +286,21 @@ def _or_empty(reader: Reader) -> Reader:
     return read
 
 
+def some(reader: Reader) -> Reader:
+    """A list of one or more."""
+
+    def read(value: Any, where: Where) -> Any:
+        found = reader(value, where)
+        if not found:
+            raise where.refuse("the list is empty")
+        return found
+
+    return read
+
+
 def include(value: Any, where: Where) -> Block:
     """``{path: […], project_directory?, env_file?}``."""
-    paths = each(short.path, one=True)
+    paths = some(each(short.path, one=True))
     if isinstance(value, Block):
         known: dict[str, Reader] = {"path": paths, "project_directory": short.path, "env_file": paths}
         return fields(known, ("path",))(value, where)  # type: ignore[no-any-return]

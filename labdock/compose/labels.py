@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ IMAGE = "com.docker.compose.image"
 NETWORK = "com.docker.compose.network"
 VOLUME = "com.docker.compose.volume"
 SLUG = "com.docker.compose.slug"
+DEPENDS_ON = "com.docker.compose.depends_on"
 
 #: The version of Compose that is spoken here: what 1.29 reads it as a number of.
 SPOKEN = "2.40.0"
 #: What changes without the container having to.
-_OUTSIDE = {"build", "pull_policy", "scale", "depends_on", "profiles"}
+_OUTSIDE = {"attach", "build", "pull_policy", "scale", "depends_on", "profiles"}
 
 
 def config_hash(service: Block, project: Project) -> str:
@@ -58,8 +60,17 @@ def of_container(
         CONFIG_HASH: digest,
         WORKING_DIR: str(project.folder),
         CONFIG_FILES: ",".join(project.files),
+        DEPENDS_ON: needs_text(project.services.get(service, {})),
     }
     return found | ({IMAGE: image} if image else {})
+
+
+def needs_text(service: Mapping[str, Any]) -> str:
+    """``db:service_healthy:false,…``: the service, the condition, restart (Compose v2's)."""
+    return ",".join(
+        f"{other}:{how['condition']}:{str(how.get('restart', False)).lower()}"
+        for other, how in sorted(service.get("depends_on", {}).items())
+    )
 
 
 def of_thing(kind: str, name: str, project: Project) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labdock.compose import environment as env_files
-from labdock.compose.document import Block, ComposeError, Where, parse
+from labdock.compose.document import Block, ComposeError, Reset, Where, parse
 from labdock.compose.interpolation import interpolate
 from labdock.compose.keys import FILE, project_name
 from labdock.compose.merging import merge, without_resets
@@ -150,7 +150,9 @@ class _Loader:
         return found
 
     def _extended(self, block: Block, path: Path | None, base: Path) -> Block:
-        services: Block = block.get("services") or Block()
+        services = block.get("services") or Block()
+        if isinstance(services, Reset):
+            return block
         for name in list(services):
             if isinstance(services[name], Block):
                 services[name] = self._service(name, block, path, base, ())
@@ -159,6 +161,8 @@ class _Loader:
     def _service(self, name: str, block: Block, path: Path | None, base: Path, chain: tuple[str, ...]) -> Block:
         """The service *name* of *block* over what it extends."""
         service: Block = block["services"][name]
+        if isinstance(service.get("extends"), Reset):
+            service = without_resets(service)
         if "extends" not in service:
             return service
         where = service.at("extends", Where(service.file, service.line, ("services", name), base))
@@ -182,7 +186,8 @@ class _Loader:
         return merge(other, own)
 
     def _note_included(self, block: Block, path: Path | None) -> Block:
-        for entry in block.pop("include", ()):
+        listed = block.pop("include", ())
+        for entry in () if isinstance(listed, Reset) else listed:
             above = (*self._above, path.resolve()) if path else self._above
             paths = [Path(text) for text in entry["path"]]
             for target in paths:
@@ -193,7 +198,10 @@ class _Loader:
             loader = _Loader(_environment(folder, given, self._known), self._warn, above)
             found = Block()
             for target in paths:
-                found = merge(found, loader.read(target, folder))
+                try:
+                    found = merge(found, loader.read(target, folder))
+                except NotFound as error:
+                    raise Where(block.file, entry.line or 1, ("include",)).refuse(error.message) from error
             self._included.append(loader.add_included(found))
         return block
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -100,7 +100,7 @@ class Deployment:
         self._images(chosen)
         self.resources.make(chosen)
         self._settle_orphans(remove=ways.remove_orphans)
-        round_ = Up(self, ways)
+        round_ = Up(self, ways, set(wanted))
         self.crew.carry_out({name: needs.get(name, ()) for name in chosen}, round_.see_to, before=round_.wait_for_needs)
         return [id for name in chosen for id in round_.ids[name]]
 
@@ -265,12 +265,13 @@ class Deployment:
 class Up:
     """One ``up``: what is done for a service, in threads side by side. ``ids`` has its containers."""
 
-    def __init__(self, deployment: Deployment, ways: Ways) -> None:
+    def __init__(self, deployment: Deployment, ways: Ways, named: Collection[str] = ()) -> None:
         self._client = deployment.client
         self._project = deployment.project
         self._crew = deployment.crew
         self._members = deployment.members
         self._ways = ways
+        self._named = named
         self._new: set[str] = set()
         self.ids: dict[str, list[str]] = {}
 
@@ -357,7 +358,7 @@ class Up:
         return id
 
     def _keeps(self, name: str, there: ContainerSummary, digest: str, image: str) -> bool:
-        if self._ways.force_recreate:
+        if self._ways.force_recreate and name in self._named:  # What these need only when it differs.
             return False
         if self._ways.no_recreate:
             return True

@@ -104,7 +104,7 @@ def _host(service: Block, project: Project, ports: dict[str, tuple[PortBinding, 
         volumes_from=tuple(_volumes_from(text, find) for text in service.get("volumes_from", ())) or None,
         port_bindings=ports or None,
         network_mode=_mode(service, project, find),
-        links=_links(service, find) or None,
+        links=links_of(service, find) or None,
         restart_policy=_restart(service),
         log_config=LogConfig(type=logging.get("driver", ""), config=logging.get("options")) if logging else None,
         cap_add=tuple(service.get("cap_add", ())) or None,
@@ -228,11 +228,12 @@ def by_priority(service: Block) -> list[str]:
     return sorted(networks, key=lambda name: (-networks[name].get("priority", 0), name))
 
 
-def _links(service: Block, find: Find) -> tuple[str, ...]:
+def links_of(service: Block, find: Find) -> tuple[str, ...]:
     found = []
     for link in service.get("links", ()):
         other, _, alias = link.partition(":")
-        found.append(f"{find(other)}:{alias or other}")
+        # The short id is one of its names in a network; the long one is none.
+        found.append(f"{find(other)[:12]}:{alias or other}")
     return tuple(found)
 
 
@@ -244,8 +245,10 @@ def _first_network(name: str, service: Block, project: Project, *, aliases: bool
     return NetworkingConfig(endpoints_config={project.networks[names[0]]["name"]: place})
 
 
-def endpoint(name: str, member: Mapping[str, Any], *, aliases: bool = True) -> EndpointConfig:
-    """The service's place in a network, where it is known by its name and aliases."""
+def endpoint(
+    name: str, member: Mapping[str, Any], *, aliases: bool = True, links: tuple[str, ...] = ()
+) -> EndpointConfig:
+    """The service's place in a network, where it is known by its name and aliases, and others by *links*."""
     addresses = None
     if member.keys() & {"ipv4_address", "ipv6_address", "link_local_ips"}:
         addresses = EndpointAddresses(
@@ -254,6 +257,7 @@ def endpoint(name: str, member: Mapping[str, Any], *, aliases: bool = True) -> E
             link_local_ips=tuple(member.get("link_local_ips", ())) or None,
         )
     return EndpointConfig(
+        links=links or None,
         aliases=tuple(dict.fromkeys((*member.get("aliases", ()), name))) if aliases else None,
         mac_address=member.get("mac_address"),
         driver_opts=member.get("driver_opts") or None,

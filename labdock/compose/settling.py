@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labdock.compose import environment as env_files
-from labdock.compose.document import Block, Where
+from labdock.compose.document import Block, ComposeError, Where
 from labdock.compose.plan import order
 from labdock.compose.readers import near
+from labdock.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from labdock.compose.loading import Project, Request
@@ -28,7 +29,11 @@ def settle(merged: Block, request: Request, project: Project) -> Project:
     for name, service in project.services.items():
         _check_needs(service, project, services.at(name, Where("", 0, ("services",))))
     _resources(merged, project)
-    order(project.needs())
+    try:
+        order(project.needs())
+    except InvalidRequest as error:
+        name = error.message.rpartition(" -> ")[2]
+        raise services.at(name, Where("", 0, ("services",))).refuse(error.message) from error
     return project
 
 
@@ -68,6 +73,8 @@ def _check(name: str, service: Block, merged: Block, where: Where) -> None:
     _check_listed("volumes", service, merged, where)
     for kind in ("secrets", "configs"):
         _check_listed(kind, service, merged, where)
+    if "build" in service:
+        _check_listed("secrets", service["build"], merged, service.at("build", where))
 
 
 def _check_listed(kind: str, service: Block, merged: Block, where: Where) -> None:
@@ -80,6 +87,12 @@ def _check_listed(kind: str, service: Block, merged: Block, where: Where) -> Non
             at = Where(item.file or listed.file, item.line or listed.line, (*listed.keys, f"[{index}]"))
             what = kind.removesuffix("s")
             raise at.refuse(f"there is no {what} {item['source']!r}", hint=_define(kind, item["source"], known))
+        if service.get("read_only") and kind != "volumes" and "file" not in (known[item["source"]] or {}):
+            what = kind.removesuffix("s")
+            raise service.at(kind, where).refuse(
+                f"cannot create {what} {item['source']!r} in read-only service {where.keys[-1]}: "
+                "`file` is the sole supported option"
+            )
 
 
 def _define(kind: str, name: str, known: Any) -> str:
@@ -122,7 +135,12 @@ def _resolved(service: Block, project: Project, where: Where) -> Block:
             if not entry.get("required", True):
                 continue
             raise service.at("env_file", where).refuse(f"env file {path} not found")
-        variables |= env_files.read(path, project.environment)
+        try:
+            variables |= env_files.read(path, project.environment)
+        except ComposeError:
+            raise  # It names the place in that file.
+        except InvalidRequest as error:
+            raise service.at("env_file", where).refuse(error.message) from error
     variables |= service.get("environment", {})
     for name, value in list(variables.items()):
         if value is None and name in project.environment:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from labdock.engine.builds import Builds
     from labdock.engine.commits import Commits
     from labdock.engine.containers import Containers
+    from labdock.engine.dialing import Dialing
     from labdock.engine.events import Events
     from labdock.engine.execs import Execs
     from labdock.engine.files import Files
@@ -37,6 +38,7 @@ class Engine:
 
     containers: Containers
     files: Files
+    dialing: Dialing
     commits: Commits
     execs: Execs
     stats: Stats

@@ -64,6 +64,14 @@ class Files:
             os.close(found.folder)
             return found.stat
 
+    async def list_folder(self, ref: str, path: str) -> Wire:
+        """The folder *path*: ``Path``, ``Entries`` (Name, Kind, Size, Mode, Mtime, Target), ``Truncated``."""
+        record = self._ledger.get(ref)
+        async with self._roots.opened(record.id) as root:
+            from labdock.engine import folders
+
+            return await asyncio.to_thread(folders.list_folder, root.fd, path, ref)
+
     async def archive(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
         """What *path* is, and it as a tar, with all below it, under its own name."""
         record = self._ledger.get(ref)

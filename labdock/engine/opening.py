@@ -13,6 +13,7 @@ from labdock.engine.builds import Builds
 from labdock.engine.clock import SystemClock
 from labdock.engine.commits import Commits
 from labdock.engine.containers import Containers, Rooms
+from labdock.engine.dialing import Dialing
 from labdock.engine.enforcement import Enforcer
 from labdock.engine.events import Events
 from labdock.engine.execs import Execs
@@ -169,6 +170,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     return Engine(
         containers=containers,
         files=Files(ledger, roots, supervisor, snapshotter),
+        dialing=Dialing(ledger, driver),
         commits=Commits(ledger, supervisor, roots, driver, snapshotter, images, intents, events.emit),
         execs=execs,
         stats=stats,

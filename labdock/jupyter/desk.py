@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import sys
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from labdock.jupyter.board import Board
 from labdock.jupyter.engine import Link
+from labdock.jupyter.relay import Relay
+from labdock.jupyter.usage import Usage
+
+#: The command, whatever PATH says; nothing is imported from the folder it is run in.
+LABDOCK = (sys.executable, "-P", "-c", "from labdock.cli import main; raise SystemExit(main())")
 
 
 class Desk:
@@ -18,9 +25,15 @@ class Desk:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.link = Link(environment)
         self.board = Board(self.link, self._abilities)
+        self.usage = Usage(self.link, self.board)
+        self.relay = Relay(self.link)
+        self.ports = False
+        #: The names of cookies that containers' applications have set, by container and port.
+        self.cookies: dict[tuple[str, str], set[str]] = {}
+        atexit.register(self.relay.close)
 
     def _abilities(self) -> dict[str, bool]:
-        return {"terminals": self.terminals is not None}
+        return {"terminals": self.terminals is not None, "ports": self.ports}
 
     @property
     def terminals(self) -> Any:
@@ -40,6 +53,8 @@ class Desk:
     async def close(self) -> None:
         """End what goes on for browsers; the engine stays as it is."""
         await self.board.close()
+        self.relay.close()
+        atexit.unregister(self.relay.close)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

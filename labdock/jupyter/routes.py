@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server.utils import url_path_join
 
-from labdock.jupyter import proxy, rest
-from labdock.jupyter.channels import Kind
+from labdock.jupyter import files, proxy, pruning, rest, tools
+from labdock.jupyter.channels import Kind, jobs, logs, stats
 from labdock.jupyter.desk import Desk
 from labdock.jupyter.live import Live
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 SETTING = "labdock_desk"
 
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, Kind] = {
+    "logs": logs.follow_log,
+    "stats": stats.watch_usage,
+    "pull": jobs.pull,
+    "build": jobs.build,
+    "compose": jobs.compose,
+    "bootstrap": jobs.bootstrap,
+}
 
 
 def add_to(server: ServerApp, environment: Mapping[str, str] | None = None) -> Desk:
@@ -32,8 +39,26 @@ def add_to(server: ServerApp, environment: Mapping[str, str] | None = None) -> D
         ("engine", rest.EngineHandler, known),
         ("state", rest.StateHandler, known),
         ("docker/.+", proxy.DockerHandler, known),
+        ("terminals", tools.TerminalsHandler, known),
+        ("kernels", tools.KernelsHandler, known),
+        ("kernels/([^/]+)", tools.KernelHandler, known),
+        ("files", files.FilesHandler, known),
+        ("files/content", files.ContentHandler, known),
+        ("prune", pruning.PruneHandler, known),
         ("live", Live, {**known, "kinds": KINDS}),
     ]
     rules = [(url_path_join(base, "labdock/api", path), *rest) for path, *rest in routes]
+    if (handler := find_port_handler()) is not None:
+        desk.ports = True
+        rules.append((url_path_join(base, handler[0]), handler[1], known))
     application.add_handlers(".*$", rules)  # type: ignore[no-untyped-call]
     return desk
+
+
+def find_port_handler() -> tuple[str, Any] | None:
+    """The route of ports in a tab, and who serves it; None without jupyter-server-proxy."""
+    try:
+        from labdock.jupyter import ports
+    except ImportError:
+        return None
+    return ports.PATTERN, ports.PortHandler

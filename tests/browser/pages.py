@@ -153,7 +153,9 @@ class LabPage:
         found.wait_for(state="detached")
 
     def widen(self, pixels: int) -> None:
-        """Drag the handle beside the left side bar until the bar is *pixels* wide."""
+        """Drag the handle beside the left side bar to *pixels* of width, below what JupyterLab wants, too."""
+        self.page.evaluate("document.documentElement.style.setProperty('--jp-sidebar-min-width', '100px')")
+        self.page.evaluate("window.dispatchEvent(new Event('resize'))")
         panel = self.page.locator("#jp-left-stack").bounding_box()
         assert panel is not None, "the left side bar is closed"
         edge, middle = panel["x"] + panel["width"] + 1, panel["y"] + panel["height"] / 2

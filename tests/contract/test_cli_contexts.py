@@ -80,7 +80,8 @@ def test_one_store_for_both(engine: Engine, tmp_path: Path) -> None:
         who, _, words = line.partition(" ")
         socket = {"socket": str(engine.socket)}
         for name, command in (("docker", [program]), ("labdock", ours)):
-            if who not in ("both", name):
+            # Debian's docker (20.10) has no `context show`.
+            if who not in ("both", name) or (words == "context show" and name == "docker" and not same_words):
                 continue
             done = subprocess.run(
                 [*command, *shlex.split(words.format(**socket))],

@@ -64,6 +64,10 @@ networks: {inner: {internal: true}}
 """
 
 
+#: Tests that run in the background of a shell have SIGINT ignored, and so would what they start.
+INTERRUPTIBLE = ["env", "--default-signal=INT"]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     place = tmp_path / "shop"

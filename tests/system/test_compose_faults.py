@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import EngineUnderTest, wait_until
-from .test_compose import called, folder, labdock
+from .test_compose import INTERRUPTIBLE, called, folder, labdock
 
 __all__ = ["folder"]
 
@@ -139,7 +139,9 @@ def test_an_interrupted_up_ends_and_leaves_nothing_half_made(engine: EngineUnder
     (folder / "compose.yaml").write_text(
         WAITING.format(command="sleep 1000", check="{test: 'false', interval: 1h, start_period: 1h}")
     )
-    up = subprocess.Popen(COMMAND, env=engine.environment, cwd=folder, stderr=subprocess.PIPE, text=True)
+    up = subprocess.Popen(
+        [*INTERRUPTIBLE, *COMMAND], env=engine.environment, cwd=folder, stderr=subprocess.PIPE, text=True
+    )
     wait_until(lambda: len(state(engine)) == 2, "what top waits for runs")
     os.kill(up.pid, signal.SIGINT)
     _, said = up.communicate(timeout=60)

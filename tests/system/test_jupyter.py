@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
+from tornado.httpclient import HTTPResponse
+from tornado.httputil import url_concat
+
+from labdock.jupyter.channels import WINDOW
 from tests.jupyter_servers import Page, serve
-from tests.system.conftest import EngineUnderTest
+from tests.system.conftest import EngineUnderTest, wait_until
 
 
 async def _do(engine: EngineUnderTest, *arguments: str) -> str:
@@ -65,5 +70,176 @@ def test_a_killed_engine_is_waited_for_and_a_stopped_one_noticed(engine: EngineU
             # Somebody starts it in a shell.
             await asyncio.to_thread(engine.start)
             await page.until_type("state")
+
+    asyncio.run(main())
+
+
+def test_a_long_log_comes_whole_and_at_the_browsers_pace(engine: EngineUnderTest) -> None:
+    id = engine.docker("run", "-d", "busybox", "sh", "-c", "seq 1 100000; echo oops >&2; sleep 1000")
+
+    async def main() -> None:
+        async with serve(engine.environment) as server:
+            page = await server.open()
+            await page.until_type("state")
+            await page.say(op="open", channel=1, kind="logs", container=id, tail=-1, follow=True)
+            lines: list[list[str]] = []
+            # Nothing is acknowledged: what comes is the window, and then nothing.
+            for _ in range(WINDOW):
+                lines += (await page.until_type("data", channel=1))["lines"]
+            assert await page.is_silent(0.3)
+            for _ in range(WINDOW):
+                await page.say(op="ack", channel=1)
+            while len(lines) < 100_001:
+                lines += (await page.until_type("data", channel=1))["lines"]
+                await page.say(op="ack", channel=1)
+            assert [words for stream, words in lines if stream == "out"] == [str(n) for n in range(1, 100_001)]
+            assert ["err", "oops"] in lines
+            # A killed engine is no end of the log: it goes on where it was.
+            engine.kill("engine")
+            await _do(engine, "exec", id, "sh", "-c", "echo again > /proc/1/fd/1")
+            assert (await page.until_type("data", channel=1))["lines"] == [["out", "again"]]
+            await page.say(op="close", channel=1)
+
+    asyncio.run(main())
+
+
+def test_figures_are_read_once_for_all_who_look_and_not_while_nobody_does(engine: EngineUnderTest) -> None:
+    id = engine.docker("run", "-d", "--name", "busy", "busybox", "top")
+
+    async def main() -> None:
+        async with serve(engine.environment) as server:
+            pages = [await server.open(), await server.open()]
+            for page in pages:
+                await page.until_type("state")
+                await page.say(op="open", channel=7, kind="stats", containers=None)
+            for page in pages:
+                (used,) = (await page.until_type("data", channel=7))["stats"]
+                assert used["id"] == id and used["memory"] > 0 and used["limit"] > 0 and used["pids"] >= 1
+            await _do(engine, "kill", "busy")
+            for page in pages:
+                await page.until(lambda f: f.get("stats") == [])
+            assert await pages[0].is_silent(0.3) or pages[0].frames[-1]["type"] != "data"
+            for page in pages:
+                await page.say(op="close", channel=7)
+            await asyncio.sleep(0)
+            await page.say(op="open", channel=8, kind="nonsense")
+            assert "nonsense" in (await page.until_type("end", channel=8))["error"]["message"]
+
+    asyncio.run(main())
+
+
+def test_jobs_run_over_channels_and_say_what_they_do(engine: EngineUnderTest, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "app").mkdir(parents=True)
+    (root / "app" / "Dockerfile").write_text('FROM busybox\nRUN echo "made <b>here</b>" > /made\n')
+    (root / "compose.yaml").write_text("services:\n  one:\n    image: busybox\n    command: top\n")
+    (root / "out").symlink_to("/etc")
+
+    async def main() -> None:
+        async with serve(engine.environment, root=root) as server:
+            page = await server.open()
+            await page.say(op="open", channel=1, kind="pull", reference="busybox")
+            frames, end = await page.gather(1)
+            assert end["result"]["id"].startswith("sha256:")
+            await page.say(op="open", channel=2, kind="build", path="app/Dockerfile", tag="made")
+            frames, end = await page.gather(2)
+            assert "Step 2/2" in "".join(frame["text"] for frame in frames)
+            assert end["result"]["id"] == await _do(engine, "image", "inspect", "-f", "{{.Id}}", "made")
+            for path in ("out/passwd", "..", "app/../../x"):
+                await page.say(op="open", channel=3, kind="build", path=path)
+                assert "leads out" in (await page.gather(3))[1]["error"]["message"]
+            await page.say(op="open", channel=4, kind="compose", path="compose.yaml", action="up")
+            frames, end = await page.gather(4)
+            assert end.get("error") is None
+            assert "root-one-1" in (await _do(engine, "ps", "--format", "{{.Names}}"))
+            await page.say(op="open", channel=5, kind="compose", path="compose.yaml", action="down")
+            await page.gather(5)
+            assert await _do(engine, "ps", "-aq") == ""
+
+    asyncio.run(main())
+
+
+def test_files_go_in_and_out_of_running_and_stopped_containers(engine: EngineUnderTest) -> None:
+    hostile = "a <b>&\"' name\n.txt"
+    command = 'mkdir /d; ln -s /etc/../d /l; ln -s / /d/up; printf hello > "/d/$1"; printf x > /d/ready; exec top'
+    id = engine.docker("run", "-d", "busybox", "sh", "-c", command, "sh", hostile)
+    wait_until(lambda: engine.docker("exec", id, "ls", "/d/ready", check=False), "the files are there")
+
+    async def main() -> None:
+        async with serve(engine.environment) as server:
+
+            async def ask(what: str, path: str, method: str = "GET", body: bytes | None = None) -> HTTPResponse:
+                url = url_concat(f"labdock/api/{what}", {"container": id, "path": path})
+                return await server.ask(url, method, body)
+
+            for running in (True, False):
+                if not running:
+                    await _do(engine, "kill", id)
+                    await _do(engine, "wait", id)
+                found = json.loads((await ask("files", "/l")).body)
+                assert found["path"] == "/d" and not found["truncated"]
+                entries = {entry["name"]: entry for entry in found["entries"]}
+                assert entries[hostile]["kind"] == "file" and entries[hostile]["size"] == 5
+                assert entries["up"]["kind"] == "link" and entries["up"]["target"] == "/"
+                got = await ask("files/content", f"/d/{hostile}")
+                assert got.body == b"hello" and got.headers["Content-Disposition"].startswith("attachment; ")
+                assert got.headers["X-Content-Type-Options"] == "nosniff"
+                put = await ask("files/content", "/d/new", "PUT", b"z" * 300_000)
+                assert put.code == 204, put.body
+                assert (await ask("files/content", "/d/new")).body == b"z" * 300_000
+                assert (await ask("files/content", "/d")).code == 400
+                assert (await ask("files", "/none")).code == 404
+                assert (await ask("files", "/d/ready")).code == 400
+                assert (await ask("files/content", "/none/new", "PUT", b"z")).code == 404
+
+    asyncio.run(main())
+
+
+def test_the_engines_api_is_streamed_and_says_docker_s_words(engine: EngineUnderTest) -> None:
+    async def main() -> None:
+        async with serve(engine.environment, base="/user/x/") as server:
+            made = await server.ask(
+                "labdock/api/docker/v1.51/containers/create?name=web", "POST", {"Image": "busybox", "Cmd": ["top"]}
+            )
+            assert made.code in (201, 404), made.body
+            if made.code == 404:
+                assert json.loads(made.body)["message"].startswith("No such image: busybox")
+                await _do(engine, "pull", "-q", "busybox")
+            await _do(engine, "run", "-d", "--name", "one", "busybox", "top")
+            for path in ("containers/one/attach", "exec/x/start", "labdock/containers/one/ports/80"):
+                assert (await server.ask(f"labdock/api/docker/{path}", "POST", b"")).code == 403
+            archive = await server.ask("labdock/api/docker/containers/one/archive?path=/bin/busybox")
+            assert archive.code == 200 and len(archive.body) > 100_000
+            assert archive.headers["Content-Type"] == "application/x-tar"
+            assert archive.headers["X-Docker-Container-Path-Stat"]
+            sent = await server.ask("labdock/api/docker/containers/one/archive?path=/tmp", "PUT", archive.body)
+            assert sent.code == 200, sent.body
+            stopped = await server.ask("labdock/api/docker/containers/one/kill", "POST", b"")
+            assert stopped.code == 204 and stopped.body == b""
+            again = await server.ask("labdock/api/docker/containers/nope/start", "POST", b"")
+            assert (again.code, json.loads(again.body)["message"]) == (404, "No such container: nope")
+            preview = json.loads((await server.ask("labdock/api/prune?kind=containers")).body)
+            assert "one" in [item["name"] for item in preview["items"]]
+            for kind in ("images", "networks", "volumes", "build"):
+                assert (await server.ask(f"labdock/api/prune?kind={kind}")).code == 200
+
+    asyncio.run(main())
+
+
+def test_a_terminal_in_a_container_is_jupyters_own(engine: EngineUnderTest) -> None:
+    id = engine.docker("run", "-d", "--name", "web", "busybox", "top")
+
+    async def main() -> None:
+        async with serve(engine.environment) as server:
+            assert json.loads((await server.ask("labdock/api/engine")).body)["terminals"] is True
+            made = await server.ask("labdock/api/terminals", "POST", {"container": id})
+            assert made.code == 201
+            name = json.loads(made.body)["name"]
+            page = await server.open(path=f"terminals/websocket/{name}")
+            await page.send(["stdin", "echo $((40+2))-in-$(hostname)\n"])
+            seen = ""
+            while f"42-in-{id[:12]}" not in seen:
+                kind, *words = await page.receive()
+                seen += "".join(map(str, words)) if kind == "stdout" else ""
 
     asyncio.run(main())

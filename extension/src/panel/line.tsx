@@ -253,6 +253,9 @@ function lookOf(one: IContainer): string {
   }
 }
 
+/** Ports that have a button; the command asks which where there are more. */
+const PORTS = 3;
+
 function Second({ row, tools }: { row: ItemRow; tools: ILineTools }): JSX.Element {
   const { trans, now } = tools;
   switch (row.kind) {
@@ -265,9 +268,10 @@ function Second({ row, tools }: { row: ItemRow; tools: ILineTools }): JSX.Elemen
           <span>{stateWord(trans, one)}</span>
           {health && <span className={`jp-labdock-health jp-labdock-mod-${one.health}`}>{health}</span>}
           <span title={when}>{duration(trans, now - since(one))}</span>
-          {one.ports.map(port => (
+          {one.ports.slice(0, PORTS).map(port => (
             <Port key={`${port.private}/${port.type}/${port.public}`} id={one.id} port={port} tools={tools} />
           ))}
+          {one.ports.length > PORTS && <span>{trans.__('+%1', one.ports.length - PORTS)}</span>}
           <span className="jp-labdock-faint" title={one.image}>
             {one.image}
           </span>
@@ -300,7 +304,7 @@ function Port({ id, port, tools }: { id: string; port: IPort; tools: ILineTools 
         void commands.execute('labdock:open-port', { id, port: port.private });
       }}
     >
-      {port.public ? `${port.public}→${port.private}` : port.private}
+      {port.public && port.public !== port.private ? `${port.public}→${port.private}` : port.private}
     </button>
   );
 }

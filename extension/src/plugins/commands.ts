@@ -1,6 +1,7 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { IFileBrowserFactory } from '@jupyterlab/filebrowser';
+import { ILauncher } from '@jupyterlab/launcher';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { DisposableSet } from '@lumino/disposable';
@@ -17,13 +18,14 @@ export const commands: JupyterFrontEndPlugin<void> = {
   description: 'Commands on containers, images, networks and volumes.',
   autoStart: true,
   requires: [ILabdock, ILabdockPanel],
-  optional: [ICommandPalette, IFileBrowserFactory, ISettingRegistry, ITranslator],
+  optional: [ICommandPalette, IFileBrowserFactory, ILauncher, ISettingRegistry, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     labdock: ILabdock,
     panel: ILabdockPanel,
     palette: ICommandPalette | null,
     browsers: IFileBrowserFactory | null,
+    launcher: ILauncher | null,
     settings: ISettingRegistry | null,
     translator: ITranslator | null
   ): void => {
@@ -50,5 +52,6 @@ export const commands: JupyterFrontEndPlugin<void> = {
     for (const command of ['labdock:open-panel', ...ids, ...addFileCommands(host, browsers)]) {
       palette?.addItem({ command, category });
     }
+    launcher?.add({ command: 'labdock:open-panel', category: trans.__('Other'), rank: 90 });
   }
 };

@@ -41,7 +41,7 @@ export const panel: JupyterFrontEndPlugin<ILabdockPanel> = {
     void keep(store, states);
     void follow(store, settings);
     app.commands.addCommand('labdock:open-panel', {
-      label: trans.__('Show Containers'),
+      label: args => (args.isLauncher ? trans.__('Containers') : trans.__('Show Containers')),
       caption: trans.__('Show the sidebar with containers, images, networks and volumes'),
       icon: containersIcon,
       describedBy: { args: { type: 'object', properties: {} } },

@@ -20,6 +20,11 @@ async def stat(call: Call) -> web.StreamResponse:
     return web.Response(headers={**COMMON_HEADERS, HEADER: found.encode()})
 
 
+async def list_folder(call: Call) -> web.StreamResponse:
+    """One folder; an archive of it would have all below it."""
+    return json_answer(await call.engine.files.list_folder(call["id"], call.query.text("path")))
+
+
 async def archive(call: Call) -> web.StreamResponse:
     found, pieces = await call.engine.files.archive(call["id"], call.query.text("path"))
     return await stream_archive(call.request, pieces, {HEADER: found.encode()})

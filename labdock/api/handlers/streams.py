@@ -91,6 +91,19 @@ async def exec_create(call: Call) -> web.StreamResponse:
     return json_answer({"Id": call.engine.execs.create(call["id"], config)}, 201)
 
 
+async def dial(call: Call) -> web.StreamResponse:
+    """A connection to a container's TCP port: raw bytes both ways after ``Upgrade: tcp``."""
+    text = call["port"]
+    port = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+    wire = session.take(call.request)
+    try:
+        found = await call.engine.dialing.dial(call["id"], port)
+    except BaseException:
+        wire.give_back(keep_alive=False)
+        raise
+    return await session.carry(call.request, wire, found, framed=False, stdin=True, version=call.version)
+
+
 class _Start(msgspec.Struct, frozen=True, rename="pascal"):
     """The body of ``POST /exec/ID/start``. ``console_size``: rows, columns."""
 

@@ -283,6 +283,10 @@ class FakeFiles:
         self._containers = containers
         self.calls: builtins.list[tuple[Any, ...]] = []
 
+    async def list_folder(self, ref: str, path: str) -> Wire:
+        self._containers.get(ref)
+        return {"Path": path, "Entries": [], "Truncated": False}
+
     async def stat(self, ref: str, path: str) -> PathStat:
         self._containers.get(ref)
         if path != "/a":
@@ -631,6 +635,15 @@ async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
+class FakeDialing:
+    def __init__(self, containers: FakeContainers) -> None:
+        self._containers = containers
+
+    async def dial(self, ref: str, port: int) -> Any:
+        name = self._containers.get(ref).id
+        raise Unavailable(f"nothing in the container {name} listens on TCP port {port}")
+
+
 class FakeSystem:
     def __init__(self, containers: FakeContainers) -> None:
         self._containers = containers
@@ -698,6 +711,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.containers = FakeContainers()
         self.files = FakeFiles(self.containers)
+        self.dialing = FakeDialing(self.containers)
         self.commits = FakeCommits(self.containers)
         self.execs = FakeExecs(self.containers)
         self.stats = FakeStats(self.containers)

@@ -299,3 +299,20 @@ def test_builder_prune() -> None:
     assert found == "Deleted build cache objects:\nabc\n\nTotal reclaimed space: 2MB"
     asked = session.script.asked[-1]
     assert (asked.query["keep-storage"], asked.query["all"]) == (["1500000000"], ["1"])
+
+
+def test_hosts_and_shared_memory_reach_the_builder(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\n")
+    session = Session(START, DONE)
+    session.run("build", "--add-host", "db=10.0.0.1", "--add-host", "six:[fd00::1]", "--shm-size", "8m", str(tmp_path))
+    assert session.asked.query["extrahosts"] == ["db:10.0.0.1", "six:fd00::1"]
+    assert session.asked.query["shmsize"] == [str(8 << 20)]
+
+
+def test_what_no_step_is_limited_by_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\n")
+    Session(START, DONE).run("build", "-m", "64m", "--ulimit", "nofile=9", "--compress", str(tmp_path))
+    assert [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "--memory is discarded",
+        "--ulimit is discarded",
+    ]

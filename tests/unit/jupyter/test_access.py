@@ -22,6 +22,14 @@ ROUTES = (
     ("PUT", "docker/containers/x/archive?path=/"),
     ("DELETE", "docker/containers/x"),
     ("HEAD", "docker/_ping"),
+    ("POST", "terminals"),
+    ("GET", "kernels"),
+    ("POST", "kernels"),
+    ("DELETE", "kernels/x"),
+    ("GET", "files?container=x&path=/"),
+    ("GET", "files/content?container=x&path=/a"),
+    ("PUT", "files/content?container=x&path=/a"),
+    ("GET", "prune?kind=images"),
 )
 API = "labdock/api/"
 
