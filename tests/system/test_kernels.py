@@ -255,7 +255,7 @@ def test_what_an_image_lacks_is_said_in_a_sentence(room: Classroom, monkeypatch:
         (room.root / "file").write_text("")
         patch.setenv("LABDOCK_RUN", str(room.root / "r2"))
         patch.setenv("LABDOCK_DATA", str(room.root / "file/data"))
-        assert refusal("changing", room)
+        assert refusal("changing", room).endswith(": choose another place with LABDOCK_DATA"), "the engine's own words"
     assert not room.left()
     kernels.remove("changing")
 
