@@ -144,8 +144,11 @@ def test_everything_is_reached_by_the_keyboard(lab: LabPage, engine: EngineUnder
     assert set(ids) <= reached
     # The menu opens by its key, and is left by Escape.
     lab.page.keyboard.press("Home")
-    while focused(lab) not in ids:
+    for _ in range(20):
+        if focused(lab) in ids:
+            break
         lab.page.keyboard.press("ArrowDown")
+    assert focused(lab) in ids
     lab.page.keyboard.press("Shift+F10")
     lab.find(".lm-Menu").wait_for()
     lab.page.keyboard.press("Escape")
@@ -176,8 +179,12 @@ def test_two_pages_see_the_same(
 
 
 def test_a_browser_at_rest_asks_for_nothing(lab: LabPage, engine: EngineUnderTest) -> None:
-    Panel(lab).shows(start(engine, "web"), "running")
-    lab.page.wait_for_timeout(2000)
+    # What runs has figures, and those are sent while somebody looks at them.
+    id = start(engine, "web")
+    Panel(lab).shows(id, "running")
+    engine.docker("kill", id)
+    Panel(lab).shows(id, "exited")
+    lab.page.wait_for_timeout(3000)
     with lab.counting() as asked:
         lab.page.wait_for_timeout(10_000)
     # Figures of what runs come by themselves; that they were taken is said for each (back-pressure), nothing is asked.

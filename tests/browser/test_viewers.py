@@ -97,7 +97,9 @@ def test_figures_are_drawn(lab: LabPage, engine: EngineUnderTest) -> None:
 def test_files_are_browsed_uploaded_and_downloaded(lab: LabPage, engine: EngineUnderTest, running: bool) -> None:
     script = "mkdir -p /data/in; echo hello > /data/note.txt; ln -s in /data/link"
     id = run(engine, "files", f"{script}; sleep 600" if running else script)
-    if not running:
+    if running:
+        engine.docker("exec", "files", "sh", "-c", "until [ -L /data/link ]; do sleep 0.1; done")
+    else:
         engine.docker("wait", "files")
     lab.begin("labdock:browse-files", id=id)
     files = lab.find(".jp-labdock-files")
