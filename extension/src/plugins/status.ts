@@ -11,7 +11,7 @@ const ID = 'labdock:status';
 
 /** How many containers run. */
 export const status: JupyterFrontEndPlugin<void> = {
-  id: ID,
+  id: 'labdock:status',
   description: 'Counts running containers in the status bar.',
   autoStart: true,
   requires: [ILabdock, IStatusBar],
