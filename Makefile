@@ -54,7 +54,7 @@ check: setup-demo ## ruff, mypy and the table of rooms
 notebooks: setup ## run the notebooks again and store them with their outputs (then look at them)
 	@scripts/notebooks.sh $(ARGS)
 
-picture: ## docs/quickstart.png from the demo's page, by headless chromium
+picture: ## the README's pictures: the demo's page and the side bar, by headless chromium
 	@scripts/picture.sh
 
 clean: ## remove what these targets made in the checkout
