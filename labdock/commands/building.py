@@ -205,7 +205,7 @@ def build_image(
             pull=options["pull"],
             network=options["network"],
             platform=options["platform"],
-            hosts=tuple(map(values.extra_host, options["add_host"])),
+            hosts=tuple(map(values.extra_host, options["add_host"] or ())),
             shm_size=values.size(options["shm_size"]) if options["shm_size"] else 0,
             cache_from=cache_from,
             extras=extras,

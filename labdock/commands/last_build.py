@@ -13,7 +13,7 @@ from labdock.commands.build_view import BuildView
 from labdock.schema.paths import locate
 
 #: What a build was given that a build of a part of it needs as well.
-KEPT = ("allow", "build_arg", "build_context", "cache_from", "network", "platform", "secret", "ssh")
+KEPT = "add_host allow build_arg build_context cache_from network platform secret shm_size ssh".split()
 
 
 class StepPlace(msgspec.Struct, frozen=True):
