@@ -6,6 +6,7 @@ import asyncio
 import io
 import posixpath
 import tarfile
+import time
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
@@ -64,7 +65,7 @@ class ContentHandler(Handler):
 
     async def _tar(self, name: str, length: int) -> AsyncIterator[bytes]:
         info = tarfile.TarInfo(name)
-        info.size, info.mode = length, 0o644
+        info.size, info.mode, info.mtime = length, 0o644, int(time.time())
         yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         while (part := await self._parts.get()) is not None:
             yield part

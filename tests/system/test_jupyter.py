@@ -187,6 +187,9 @@ def test_files_go_in_and_out_of_running_and_stopped_containers(engine: EngineUnd
                 put = await ask("files/content", "/d/new", "PUT", b"z" * 300_000)
                 assert put.code == 204, put.body
                 assert (await ask("files/content", "/d/new")).body == b"z" * 300_000
+                listed = json.loads((await ask("files", "/d")).body)["entries"]
+                mtimes = {entry["name"]: entry["mtime"] for entry in listed}
+                assert mtimes["new"] >= int(mtimes["ready"]), "as new as it is"
                 assert (await ask("files/content", "/d")).code == 400
                 assert (await ask("files", "/none")).code == 404
                 assert (await ask("files", "/d/ready")).code == 400
