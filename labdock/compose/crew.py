@@ -44,10 +44,14 @@ class Halt:
 
 
 class Crew:
-    """Carries work out. *hear* gets the lines that the work says, always in the thread that made the crew."""
+    """Carries work out. *hear* gets the lines that the work says, always in the thread that made the crew.
+
+    ``meanwhile`` is called in that thread too: after each piece of news, and upon ``wake``.
+    """
 
     def __init__(self, hear: Callable[[str], None] = lambda text: None) -> None:
         self.halt = Halt()
+        self.meanwhile: Callable[[], None] = lambda: None
         self._hear = hear
         self._home = threading.get_ident()
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -58,6 +62,10 @@ class Crew:
             self._hear(text)
             return
         self._said.put(text)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have ``meanwhile`` called, if work is under way."""
         if (news := self._news) is not None:
             news.put(None)
 
@@ -80,6 +88,7 @@ class Crew:
             return
         while not self._said.empty():
             self._hear(self._said.get())
+        self.meanwhile()
 
 
 class Round(Generic[Key]):
