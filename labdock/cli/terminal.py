@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -135,6 +135,9 @@ class Terminal:
                     self.write("stdout", ("\x1b[H" + "\n".join(lines) + "\n\x1b[J").encode())
                 else:
                     self.write("stdout", ("\n".join(lines) + "\n").encode())
+
+    def picture(self, text: Callable[[], str], html: Callable[[], str]) -> Callable[[bool], None]:
+        return lambda last: None
 
     def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
         from labdock.cli.transfer import Board, show_live, show_plain

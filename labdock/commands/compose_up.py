@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labdock.commands import compose
+from labdock.commands import compose, compose_table
 from labdock.commands.compose_output import Interleaved, Query, coloured
 from labdock.commands.results import Exited, Result, Text
 from labdock.commands.tree import command
@@ -93,9 +93,10 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
     )
     if not detach:
         return _attached(face, deployment, services, ways, options)
-    deployment.up(services, ways)
-    if options["wait"]:
-        deployment.wait_all(services, deadline, limit)
+    with compose_table.shown(face, deployment, services):
+        deployment.up(services, ways)
+        if options["wait"]:
+            deployment.wait_all(services, deadline, limit)
     return _shown(face, deployment)
 
 
@@ -220,7 +221,8 @@ def create(face: Face, /, services: tuple[str, ...], texts: tuple[str, ...], **o
     from labdock.compose.project import Ways
 
     deployment = compose.deploy(face, services)
-    deployment.up(services, Ways(no_start=True, scale=scales(texts), **options))
+    with compose_table.shown(face, deployment, services):
+        deployment.up(services, Ways(no_start=True, scale=scales(texts), **options))
     return _shown(face, deployment)
 
 
@@ -244,5 +246,6 @@ def scale(face: Face, /, texts: tuple[str, ...], no_deps: bool) -> Result:
 
     wanted = scales(texts)
     deployment = compose.deploy(face, tuple(wanted))
-    deployment.up(tuple(wanted), Ways(scale=wanted, no_deps=no_deps, no_recreate=True))
+    with compose_table.shown(face, deployment, tuple(wanted)):
+        deployment.up(tuple(wanted), Ways(scale=wanted, no_deps=no_deps, no_recreate=True))
     return _shown(face, deployment)

@@ -159,8 +159,10 @@ class Deployment:
     def wait_all(self, services: Sequence[str], deadline: float | None, seconds: float | None = None) -> None:
         """Until every container runs, and is healthy where that is checked. Raises NotReady, TooLate."""
         ids = [each.id for each in self.containers(services)]
+        readiness = Readiness(self.client, self.crew.halt, deadline)
         try:
-            Readiness(self.client, self.crew.halt, deadline).wait(ids, "running_or_healthy")
+            # In a thread of the crew: lines and news are heard meanwhile.
+            self.crew.carry_out({"": ()}, lambda _: readiness.wait(ids, "running_or_healthy"))
         except TooLate as error:
             raise TooLate(f"application not healthy after {seconds:g}s" if seconds else error.message) from error
 

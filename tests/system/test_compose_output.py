@@ -59,7 +59,7 @@ def test_what_has_started_is_heard_while_others_still_wait_for_it(
         "services:\n"
         "  base: {image: 'busybox:latest', init: true, stop_signal: SIGKILL,\n"
         "         command: sh -c 'seq 1000; echo it runs; exec sleep 1000',\n"
-        "         healthcheck: {test: test -e /now, interval: 50ms, start_period: 1h}}\n"
+        "         healthcheck: {test: test -e /now, interval: 50ms, retries: 10000}}\n"
         "  early: {image: 'busybox:latest', command: sh -c 'echo over; exit 3'}\n"
         "  after: {image: 'busybox:latest', command: echo at last, depends_on: {base: {condition: service_healthy}}}\n"
     )

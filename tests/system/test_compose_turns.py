@@ -23,7 +23,7 @@ services:
     command: sleep 1000
     init: true
     stop_signal: SIGKILL
-    healthcheck: {test: "test -e /now", interval: 50ms, start_period: 1h}
+    healthcheck: {test: "test -e /now", interval: 50ms, retries: 10000}
   top: {image: "busybox:latest", command: sleep 1000, init: true, stop_signal: SIGKILL,
         depends_on: {base: {condition: service_healthy}}}
   free: {image: "busybox:latest", command: sleep 1000, init: true, stop_signal: SIGKILL}

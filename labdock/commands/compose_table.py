@@ -1,0 +1,203 @@
+"""A project as it comes up, in a notebook: a table that changes in its place while the work goes on.
+
+A thread hears the engine's events and wakes the thread that works, at most ten times a second; that one asks for the
+containers and shows them. When all is well the lines of what was done are left, and the command's result is the table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from labdock.commands import html
+from labdock.commands.listing import container_cell, ports_text
+from labdock.commands.results import align
+from labdock.compose import labels
+from labdock.compose.containers import service_of
+from labdock.compose.crew import Halt
+from labdock.errors import LabdockError
+
+if TYPE_CHECKING:
+    from labdock.client.results import ContainerSummary
+    from labdock.client.system import Listening
+    from labdock.commands.face import Face
+    from labdock.compose.project import Deployment
+
+#: Seconds between two pictures.
+INTERVAL = 0.1
+COLUMNS = (("SERVICE", "Service"), ("CONTAINER", "Name"), ("STATE", "State"), ("HEALTH", "Health"), ("PORTS", "Ports"))
+_CODE = re.compile(r"Exited \((\d+)\)")
+_HEALTH = re.compile(r"\((?:health: )?(healthy|unhealthy|starting)\)")
+_COLOURS = {"healthy": html.GOOD, "unhealthy": html.BAD, "starting": html.BUSY}
+
+
+class Stage:
+    """What is known of a project: *wanted* are its services' needs, by service, with their conditions."""
+
+    def __init__(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
+        self._wanted = wanted
+        self._found: dict[str, list[ContainerSummary]] = {}
+        self._over = False
+        self.lines: list[str] = []
+
+    def see(self, containers: Sequence[ContainerSummary]) -> None:
+        self._found = {}
+        for each in containers:
+            self._found.setdefault(service_of(each), []).append(each)
+
+    def end(self, containers: Sequence[ContainerSummary] | None) -> None:
+        """It is over: with *containers* that something has kept from being all, else as it should."""
+        self._over = True
+        self.see(containers or ())
+        if containers is None:
+            self._wanted = {}
+
+    def rows(self) -> list[dict[str, str]]:
+        """By service, those that are waited for first; what has no container yet says what it waits for."""
+        rows = []
+        for service in self._wanted:
+            for each in self._found.get(service, ()):
+                health = _HEALTH.search(each.status)
+                state = f"exited ({code[1]})" if (code := _CODE.match(each.status)) else each.state
+                rows.append(_row(service, each.name, state, health[1] if health else "", ports_text(each.ports)))
+            if service not in self._found:
+                rows.append(_row(service, state=self._wait(service)))
+        return rows
+
+    def _wait(self, service: str) -> str:
+        missing = [other for other, condition in self._wanted[service].items() if not self._is(other, condition)]
+        if self._over:
+            return "not made"
+        return f"waits for {', '.join(missing)}" if missing else "to be made"
+
+    def _is(self, service: str, condition: str) -> bool:
+        found = self._found.get(service, [])
+        if condition == "service_healthy":
+            return bool(found) and all("(healthy)" in each.status for each in found)
+        if condition == "service_completed_successfully":
+            return bool(found) and all(each.status.startswith("Exited (0)") for each in found)
+        return any(each.state == "running" for each in found)
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        table = align([[title for title, _ in COLUMNS], *([row[field] for _, field in COLUMNS] for row in rows)])
+        return "\n".join([*([table] if rows else ()), *self.lines])
+
+    def as_html(self) -> str:
+        rows = self.rows()
+        cells = [[_cell(field, row) for _, field in COLUMNS] for row in rows]
+        table = html.table([title.capitalize() for title, _ in COLUMNS], cells) if rows else ""
+        lines = "".join(f"<div>{html.escape(line)}</div>" for line in self.lines)
+        return f'{table}<div style="{html.FAINT};font-size:90%">{lines}</div>'
+
+
+def _row(service: str, name: str = "", state: str = "", health: str = "", ports: str = "") -> dict[str, str]:
+    return {"Service": service, "Name": name, "State": state, "Health": health, "Ports": ports}
+
+
+def _cell(field: str, row: Mapping[str, str]) -> str:
+    if field == "State" and row["Name"]:
+        word = row["State"].partition(" ")[0]
+        return html.badge(row["State"], html.state_colour(word))
+    if field == "Health" and row["Health"]:
+        return html.badge(row["Health"], _COLOURS[row["Health"]])
+    if field == "Ports":
+        return container_cell("Ports", row) or ""
+    return f"<b>{html.escape(row['Name'])}</b>" if field == "Name" else html.escape(row[field])
+
+
+class Herald:
+    """A thread that calls the working thread once something has happened, and not again for a while."""
+
+    def __init__(self, heard: Listening, wake: Callable[[], None]) -> None:
+        self._heard, self._wake = heard, wake
+        self._halt = Halt()
+        self._poke = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        weakref.finalize(self, os.close, self._poke)
+        #: Something has happened that was not shown yet.
+        self.news = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="labdock-compose", daemon=True)
+        self._thread.start()
+
+    def poke(self) -> None:
+        """Something has happened that is no event of the engine's."""
+        os.eventfd_write(self._poke, 1)
+
+    def _run(self) -> None:
+        with contextlib.suppress(LabdockError), contextlib.closing(self._heard):
+            while self._heard.fileno() >= 0:
+                found, _, _ = select.select([self._heard.fileno(), self._poke, self._halt.fileno()], [], [])
+                if self._halt.fileno() in found:
+                    return
+                if self._poke in found:
+                    os.eventfd_read(self._poke)
+                self._heard.take()
+                self.news.set()
+                self._wake()
+                if select.select([self._halt.fileno()], [], [], INTERVAL)[0]:
+                    return
+
+    def close(self) -> None:
+        self._halt.set()
+
+
+@contextlib.contextmanager
+def shown(face: Face, deployment: Deployment, services: Sequence[str] = ()) -> Iterator[None]:
+    """Show *services* (else all) while *deployment* works. A terminal has its lines instead.
+
+    An interrupt becomes a LabdockError that tells what has started.
+    """
+    if not face.keeps_results:
+        yield
+        return
+    stage = Stage(_wanted(deployment, services))
+    refresh = face.picture(lambda: str(stage), stage.as_html)
+    crew = deployment.crew
+    filters = {"type": ["container"], "label": [f"{labels.PROJECT}={deployment.project.name}"]}
+    herald = Herald(face.client.system.listen(filters=filters), crew.wake)
+
+    def look() -> None:
+        if herald.news.is_set():
+            herald.news.clear()
+            stage.see(deployment.containers())
+            refresh(False)
+
+    def say(text: str) -> None:
+        stage.lines.append(text)
+        herald.poke()
+
+    before, crew.hear, crew.meanwhile = crew.hear, say, look
+    failed = True
+    try:
+        with contextlib.closing(herald):
+            yield
+        failed = False
+    except KeyboardInterrupt:
+        running = [each.name for each in deployment.containers() if each.state == "running"]
+        done = f"these run: {', '.join(running)}" if running else "nothing of it runs"
+        raise LabdockError(
+            f"interrupted; {done}", hint="`%compose up -d` goes on from there, `%compose down` takes it all away"
+        ) from None
+    finally:
+        crew.hear, crew.meanwhile = before, lambda: None
+        # The result is the table, where there is one.
+        stage.end(deployment.containers() if failed else None)
+        if str(stage):
+            refresh(True)
+
+
+def _wanted(deployment: Deployment, services: Sequence[str]) -> dict[str, dict[str, str]]:
+    from labdock.compose.plan import order
+
+    project = deployment.project
+    chosen = order(project.needs(), services or tuple(project.services))
+    return {
+        name: {other: how["condition"] for other, how in project.services[name].get("depends_on", {}).items()}
+        for name in chosen
+    }
