@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from labdock.errors import InvalidRequest
 from labdock.images import manifests, platforms, references
+from labdock.images.catalog import parse_config
 from labdock.images.sources import RegistrySource, repository_of
-from labdock.images.store import parse_config
 from labdock.registry import Dial, Repository, hosts
 from labdock.registry.credentials import Credentials, Keychain, read_auth
 from labdock.registry.settings import Settings
