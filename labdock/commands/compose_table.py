@@ -148,14 +148,30 @@ class Herald:
 
 
 @contextlib.contextmanager
-def shown(face: Face, deployment: Deployment, services: Sequence[str] = ()) -> Iterator[None]:
-    """Show *services* (else all) while *deployment* works. A terminal has its lines instead.
-
-    An interrupt becomes a LabdockError that tells what has started.
-    """
-    if not face.keeps_results:
+def telling(deployment: Deployment) -> Iterator[None]:
+    """Raises KeyboardInterrupt, when *deployment* is interrupted, with what has started."""
+    try:
         yield
-        return
+    except KeyboardInterrupt:
+        running: list[str] = []
+        with contextlib.suppress(LabdockError):
+            running = [each.name for each in deployment.containers() if each.state == "running"]
+        words = f"what runs goes on ({', '.join(running)}): `compose down` takes it away" if running else "nothing runs"
+        raise KeyboardInterrupt(f"interrupted; {words}") from None
+
+
+@contextlib.contextmanager
+def shown(face: Face, deployment: Deployment, services: Sequence[str] = ()) -> Iterator[None]:
+    """Show *services* (else all) while *deployment* works; a terminal has its lines instead.
+
+    Raises KeyboardInterrupt as :func:`telling` does.
+    """
+    with telling(deployment), _live(face, deployment, services) if face.keeps_results else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def _live(face: Face, deployment: Deployment, services: Sequence[str]) -> Iterator[None]:
     stage = Stage(_wanted(deployment, services))
     refresh = face.picture(lambda: str(stage), stage.as_html)
     crew = deployment.crew
@@ -178,16 +194,11 @@ def shown(face: Face, deployment: Deployment, services: Sequence[str] = ()) -> I
         with contextlib.closing(herald):
             yield
         failed = False
-    except KeyboardInterrupt:
-        running = [each.name for each in deployment.containers() if each.state == "running"]
-        done = f"these run: {', '.join(running)}" if running else "nothing of it runs"
-        raise LabdockError(
-            f"interrupted; {done}", hint="`%compose up -d` goes on from there, `%compose down` takes it all away"
-        ) from None
     finally:
         crew.hear, crew.meanwhile = before, lambda: None
         # The result is the table, where there is one.
-        stage.end(deployment.containers() if failed else None)
+        with contextlib.suppress(LabdockError):
+            stage.end(deployment.containers() if failed else None)
         if str(stage):
             refresh(True)
 

@@ -145,7 +145,8 @@ def _up_with_output(
     lines.listen(project.name, shown, names)
     crew.meanwhile = show
     try:
-        made = deployment.up(services, ways)
+        with compose_table.telling(deployment):
+            made = deployment.up(services, ways)
     finally:
         crew.meanwhile = lambda: None
     lines.join([each for each in deployment.containers() if each.id in made and service_of(each) in shown])
@@ -173,8 +174,7 @@ def _until_over(
         face.say("Aborting on container exit...")
         deployment.stop(timeout=options["timeout"], only=made)
     except KeyboardInterrupt:
-        face.say("Gracefully stopping... (interrupt once more to force)")
-        _stop_or_kill(face, deployment, made, options["timeout"])
+        _give_up(face, deployment, made, options["timeout"])
         raise
     wanted = options["exit_code_from"]
     if not wanted:
@@ -197,10 +197,16 @@ def _shown_services(deployment: Deployment, services: tuple[str, ...], options: 
     return shown - set(options["no_attach"])
 
 
-def _stop_or_kill(face: Face, deployment: Deployment, made: Collection[str], timeout: int | None) -> None:
-    """Stop all; a second interrupt kills them."""
+def _give_up(face: Face, deployment: Deployment, made: Collection[str], timeout: int | None) -> None:
+    """Stop all; a second interrupt kills them. A cell that was interrupted is over soon: there they get a moment."""
     from labdock.errors import LabdockError
 
+    if face.keeps_results:
+        from labdock.commands.ending import end_all
+
+        end_all(face.client, made)
+        return
+    face.say("Gracefully stopping... (interrupt once more to force)")
     try:
         deployment.stop(timeout=timeout, only=made)
     except KeyboardInterrupt:

@@ -12,10 +12,11 @@ import time
 from dataclasses import dataclass
 
 from labdock.engine import commits
-from labdock.engine.containers import Containers, Rooms
+from labdock.engine.containers import Containers
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.records import ContainerRecord
 from labdock.engine.restarts import wants_start
+from labdock.engine.rooms import Rooms
 from labdock.errors import LabdockError, NotFound
 from labdock.runtime import Exit
 from labdock.store.intents import Intent
@@ -151,7 +152,7 @@ async def _settle(rooms: Rooms, containers: Containers, intent: Intent, done: Re
         done.removed += 1
         record = rooms.ledger.get(intent.subject) if rooms.ledger.has_id(intent.subject) else None
         volumes = bool(intent.detail.get("volumes"))
-        await containers.finish_removal(record, intent.subject, volumes, intent.done)
+        await containers.removal.finish(record, intent.subject, volumes, intent.done)
     elif intent.action == commits.ACTION:
         await commits.settle(rooms.driver, intent)
     elif intent.action.startswith("network."):
