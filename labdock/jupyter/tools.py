@@ -72,7 +72,7 @@ class KernelHandler(Handler):
         self.answer(describe(await asyncio.to_thread(kernels.remove, name)))
 
 
-#: Members of a request for a kernel, and what each may be. ``memory``: bytes, or a text such as 2g; ``network``: a name,
+#: Members of a request for a kernel: what each may be. ``memory``: bytes, or a text such as 2g; ``network``: a name,
 #: or false for none and true for the default one.
 OPTIONS: dict[str, tuple[type, ...]] = {
     "name": (str,),
