@@ -9,7 +9,7 @@ import os
 import signal as signals
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +37,7 @@ from labdock.images.store import Images
 from labdock.runtime import RuntimeDriver
 from labdock.schema.container import CreateRequest
 from labdock.schema.ids import new_id
-from labdock.store.intents import Intent, Intents
+from labdock.store.intents import Action, Intent, Intents, fail_at
 from labdock.store.metadata import Database
 from labdock.store.snapshots import Snapshotter
 
@@ -125,25 +125,31 @@ class Containers:
         record, warnings = rooms.stage.places.plan(record, endpoints)
         rooms.stage.check(record)
         parent = rooms.images.unpack(image)
-        intent = rooms.intents.begin("container.create", container)
-        with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
-            try:
+        own = [mount.volume for mount in record.mounts if mount.anonymous]
+        intent = rooms.intents.begin(Action.CONTAINER_CREATE, container, volumes=own)
+        try:
+            with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
                 if rooms.snapshotter.quick:
                     rooms.snapshotter.prepare(container, parent)
                 else:
                     await asyncio.to_thread(rooms.snapshotter.prepare, container, parent)
                 await rooms.stage.populate(record)
                 self._ledger.check_free(record.name)
-            except BaseException:
-                self._discard(container)
-                intent.done()
-                raise
-            with rooms.database.transaction():
-                self._ledger.put(record)
-                intent.done()
+                with rooms.database.transaction():
+                    self._ledger.put(record)
+                    intent.done()
+        except BaseException:
+            await self.undo_creation(intent)
+            raise
         self._supervisor.emit(record, "create")
         warnings = (*caveats.warn(record.host, controls=rooms.controls), *warnings)
         return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
+
+    async def undo_creation(self, intent: Intent) -> None:
+        """Of a container that never became a record, nothing stays."""
+        self._discard(intent.subject)
+        await self._rooms.volumes.drop_anonymous(intent.detail.get("volumes", ()))
+        intent.done()
 
     def _discard(self, container: str) -> None:
         with contextlib.suppress(NotFound):
@@ -161,23 +167,28 @@ class Containers:
             if not force:
                 raise _still_runs(record)
             await self._supervisor.stop(record.id, 0, signals.SIGKILL)
-        await self._remove(record.id, volumes)
+        cleaning = await self._remove(record.id, volumes)
+        if volumes and cleaning is not None and any(mount.anonymous for mount in record.mounts):
+            # Whoever asked for them to go lists volumes next.
+            await asyncio.wait([cleaning])
 
     async def _remove_ended(self, container: str) -> None:
         await self._remove(container, volumes=True)
 
-    async def _remove(self, container: str, volumes: bool) -> None:
+    async def _remove(self, container: str, volumes: bool) -> asyncio.Task[None] | None:
         """Announce first (the record goes, the name is free), clean after, in a task that a restart finishes."""
         live = self._supervisor.live(container)
         async with self._settled(live):
             if not self._ledger.has_id(container):
-                return
+                return None
             record = self._ledger.get(container)
             if record.state.status in ALIVE:
                 raise _still_runs(record)
             follow(record.state.status, Verb.REMOVE, record.id)
-            intent = self._rooms.intents.begin("container.remove", container, volumes=volumes)
+            mounted = [mount.volume for mount in record.mounts if mount.volume] if volumes else []
+            intent = self._rooms.intents.begin(Action.CONTAINER_REMOVE, container, volumes=mounted)
             self._ledger.delete(container)
+            fail_at("remove:unlisted")
             self._graves[container] = self._graves[record.name] = WaitResult(record.state.exit_code)
             while len(self._graves) > GRAVES:
                 self._graves.popitem(last=False)
@@ -188,8 +199,8 @@ class Containers:
             session.end()
         self._supervisor.forget(container)
         self._supervisor.emit(record, "destroy")
-        work = self._clean(record, volumes, intent.done, live.lock)
-        self._supervisor.spawn(work, f"cleaning up container {container[:12]}")
+        work = self._clean(record, mounted, intent.done, live.lock)
+        return self._supervisor.spawn(work, f"cleaning up container {container[:12]}")
 
     @staticmethod
     @contextlib.asynccontextmanager
@@ -204,30 +215,28 @@ class Containers:
         async with live.lock:
             yield
 
-    async def _clean(self, record: ContainerRecord, volumes: bool, done: Any, lock: asyncio.Lock | None = None) -> None:
-        async with lock or contextlib.nullcontext():
-            await self._clean_up(record, volumes, done)
+    async def _clean(self, record: ContainerRecord, volumes: Sequence[str], done: Any, lock: asyncio.Lock) -> None:
+        async with lock:
+            await self._rooms.driver.delete(record.id)
+            await self._rooms.stage.tear_down(record)
+            await self._forget(record.id, volumes, done)
 
-    async def _clean_up(self, record: ContainerRecord, volumes: bool, done: Any) -> None:
-        await self._rooms.driver.delete(record.id)
-        await self._rooms.stage.tear_down(record)
-        self._discard(record.id)
-        await self._rooms.stage.forget(record.id)
-        if volumes:
-            await self._rooms.volumes.drop_anonymous(record.mounts)
-        done()
-
-    async def finish_removal(self, record: ContainerRecord | None, container: str, volumes: bool, done: Any) -> None:
-        """At start: do again what a killed engine had begun to remove."""
-        if record is not None:
-            self._ledger.delete(container)
-            await self._clean(record, volumes, done)
-            return
-        await self._rooms.driver.delete(container)
-        await self._rooms.stage.tear_down_id(container)
+    async def _forget(self, container: str, volumes: Sequence[str], done: Any) -> None:
         self._discard(container)
         await self._rooms.stage.forget(container)
+        await self._rooms.volumes.drop_anonymous(volumes)
         done()
+
+    async def finish_removal(self, container: str, volumes: Sequence[str], done: Any) -> None:
+        """At start: do again what a killed engine had begun to remove, the anonymous ones of *volumes* too."""
+        record = self._ledger.get(container) if self._ledger.has_id(container) else None
+        await self._rooms.driver.delete(container)
+        if record is not None:
+            self._ledger.delete(container)
+            await self._rooms.stage.tear_down(record)
+        else:
+            await self._rooms.stage.tear_down_id(container)
+        await self._forget(container, volumes, done)
 
     async def prune(self, filters: dict[str, builtins.list[str]]) -> Wire:
         """Remove all containers that do not run. Filters: until, label, label!."""
