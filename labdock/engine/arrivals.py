@@ -14,8 +14,9 @@ import msgspec
 
 from labdock.errors import Corrupt, LabdockError
 from labdock.images import platforms
+from labdock.images.catalog import parse_config
 from labdock.images.manifests import MOST_JSON, decode, is_index, read_manifest
-from labdock.images.store import Images, parse_config
+from labdock.images.store import Images
 from labdock.registry.server.manifests import Parsed
 from labdock.schema.oci import Descriptor, Index, Manifest
 from labdock.store.content import ContentStore, Ingest

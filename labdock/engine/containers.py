@@ -4,84 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import contextlib
 import os
 import signal as signals
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from labdock.engine import caveats, creation, linking, mounts, updates, views
 from labdock.engine.attachments import Session
-from labdock.engine.enforcement import Enforcer
-from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.listing import Listing
 from labdock.engine.logging_options import find_details
 from labdock.engine.names import check_name, pick_name
 from labdock.engine.output import LogSource
 from labdock.engine.processes import list_processes
-from labdock.engine.records import ContainerRecord
+from labdock.engine.removal import Removal
+from labdock.engine.rooms import Rooms
 from labdock.engine.signals import parse_signal, stop_signal
-from labdock.engine.stage import Stage
-from labdock.engine.supervisor import Live, Supervisor
-from labdock.engine.volumes import Volumes
-from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchImage, NotFound
-from labdock.images.image import Image
-from labdock.images.store import Images
-from labdock.runtime import RuntimeDriver
+from labdock.engine.waits import Condition, WaitResult, Waits
+from labdock.errors import Conflict, InvalidRequest, NoSuchImage
 from labdock.schema.container import CreateRequest
 from labdock.schema.ids import new_id
-from labdock.store.intents import Action, Intent, Intents, fail_at
-from labdock.store.metadata import Database
-from labdock.store.snapshots import Snapshotter
+from labdock.store.intents import Action
 
 Wire = dict[str, Any]
-Condition = Literal["not-running", "next-exit", "removed"]
 STOP_TIMEOUT = 10
 #: So long after its start, in ns, a container's log is given some time to fill (see output.LogSource).
 FRESH = 100_000_000
-#: How many removed containers' exit codes are kept for a late `/wait`.
-GRAVES = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
     id: str
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WaitResult:
-    """``error`` is for a wait that went wrong, never for what kept a container from starting."""
-
-    code: int
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """What the container use cases stand on."""
-
-    database: Database
-    intents: Intents
-    ledger: Ledger
-    supervisor: Supervisor
-    stage: Stage
-    driver: RuntimeDriver
-    snapshotter: Snapshotter
-    images: Images
-    volumes: Volumes
-    enforcer: Enforcer
-    find_image: Callable[[str], Awaitable[Image | None]]
-    folder: Path
-    controls: frozenset[str]
-    settle_network: Callable[[Intent], Awaitable[None]]
 
 
 class Containers:
@@ -92,8 +50,8 @@ class Containers:
         self._ledger = rooms.ledger
         self._supervisor = rooms.supervisor
         self._listing = Listing(rooms.ledger, rooms.images, rooms.snapshotter, rooms.volumes)
-        self._graves: OrderedDict[str, WaitResult] = OrderedDict()
-        rooms.supervisor.remove = self._remove_ended
+        self._waits = Waits(rooms.ledger, rooms.supervisor)
+        self.removal = Removal(rooms, self._listing, self._waits)
 
     # -- create and remove ------------------------------------------------------------------------
 
@@ -139,115 +97,19 @@ class Containers:
                     self._ledger.put(record)
                     intent.done()
         except BaseException:
-            await self.undo_creation(intent)
+            await self.removal.undo_creation(intent)
             raise
         self._supervisor.emit(record, "create")
         warnings = (*caveats.warn(record.host, controls=rooms.controls), *warnings)
         return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
 
-    async def undo_creation(self, intent: Intent) -> None:
-        """Of a container that never became a record, nothing stays."""
-        self._discard(intent.subject)
-        await self._rooms.volumes.drop_anonymous(intent.detail.get("volumes", ()))
-        intent.done()
-
-    def _discard(self, container: str) -> None:
-        with contextlib.suppress(NotFound):
-            self._rooms.snapshotter.remove(container)
-
     async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
-        """Remove a container that does not run, or with *force* kill it first. *link*: only a link, "NAME/ALIAS"."""
-        if link:
-            name, _, alias = ref.removeprefix("/").rpartition("/")
-            record = self._ledger.get(name)
-            self._ledger.put(msgspec.structs.replace(record, links=linking.unlink(record, alias)))
-            return
-        record = self._ledger.get(ref)
-        if record.state.status in ALIVE:
-            if not force:
-                raise _still_runs(record)
-            await self._supervisor.stop(record.id, 0, signals.SIGKILL)
-        cleaning = await self._remove(record.id, volumes)
-        if volumes and cleaning is not None and any(mount.anonymous for mount in record.mounts):
-            # Whoever asked for them to go lists volumes next.
-            await asyncio.wait([cleaning])
-
-    async def _remove_ended(self, container: str) -> None:
-        await self._remove(container, volumes=True)
-
-    async def _remove(self, container: str, volumes: bool) -> asyncio.Task[None] | None:
-        """Announce first (the record goes, the name is free), clean after, in a task that a restart finishes."""
-        live = self._supervisor.live(container)
-        async with self._settled(live):
-            if not self._ledger.has_id(container):
-                return None
-            record = self._ledger.get(container)
-            if record.state.status in ALIVE:
-                raise _still_runs(record)
-            follow(record.state.status, Verb.REMOVE, record.id)
-            mounted = [mount.volume for mount in record.mounts if mount.volume] if volumes else []
-            intent = self._rooms.intents.begin(Action.CONTAINER_REMOVE, container, volumes=mounted)
-            self._ledger.delete(container)
-            fail_at("remove:unlisted")
-            self._graves[container] = self._graves[record.name] = WaitResult(record.state.exit_code)
-            while len(self._graves) > GRAVES:
-                self._graves.popitem(last=False)
-        for future in live.removals:
-            if not future.done():
-                future.set_result(record)
-        for session in live.sessions:
-            session.end()
-        self._supervisor.forget(container)
-        self._supervisor.emit(record, "destroy")
-        work = self._clean(record, mounted, intent.done, live.lock)
-        return self._supervisor.spawn(work, f"cleaning up container {container[:12]}")
-
-    @staticmethod
-    @contextlib.asynccontextmanager
-    async def _settled(live: Live) -> AsyncIterator[None]:
-        """Nothing happens to the container meanwhile (no ``await`` inside), but that an ended one is cleaned up."""
-        if live.releasing is not None:
-            await live.releasing.wait()
-        if live.releasing is not None:
-            # Still under the lock of who cleans up: nobody else has begun anything.
-            yield
-            return
-        async with live.lock:
-            yield
-
-    async def _clean(self, record: ContainerRecord, volumes: Sequence[str], done: Any, lock: asyncio.Lock) -> None:
-        async with lock:
-            await self._rooms.driver.delete(record.id)
-            await self._rooms.stage.tear_down(record)
-            await self._forget(record.id, volumes, done)
-
-    async def _forget(self, container: str, volumes: Sequence[str], done: Any) -> None:
-        self._discard(container)
-        await self._rooms.stage.forget(container)
-        await self._rooms.volumes.drop_anonymous(volumes)
-        done()
-
-    async def finish_removal(self, container: str, volumes: Sequence[str], done: Any) -> None:
-        """At start: do again what a killed engine had begun to remove, the anonymous ones of *volumes* too."""
-        record = self._ledger.get(container) if self._ledger.has_id(container) else None
-        await self._rooms.driver.delete(container)
-        if record is not None:
-            self._ledger.delete(container)
-            await self._rooms.stage.tear_down(record)
-        else:
-            await self._rooms.stage.tear_down_id(container)
-        await self._forget(container, volumes, done)
+        """See :meth:`labdock.engine.removal.Removal.remove`."""
+        await self.removal.remove(ref, force, volumes, link)
 
     async def prune(self, filters: dict[str, builtins.list[str]]) -> Wire:
         """Remove all containers that do not run. Filters: until, label, label!."""
-        gone, freed = [], 0
-        for record in self._listing.prunable(filters):
-            size = await asyncio.to_thread(self._listing.own_size, record)
-            with contextlib.suppress(Conflict):  # started again meanwhile
-                await self._remove(record.id, volumes=False)
-                gone.append(record.id)
-                freed += size
-        return {"ContainersDeleted": gone or None, "SpaceReclaimed": freed}
+        return await self.removal.prune(filters)
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -344,23 +206,8 @@ class Containers:
         return warnings
 
     def prepare_wait(self, ref: str, condition: Condition) -> Awaitable[WaitResult]:
-        """An awaitable for *condition*; NoSuchContainer at once. ``removed`` waits also for what never started."""
-        future: asyncio.Future[WaitResult] = asyncio.get_running_loop().create_future()
-        try:
-            record = self._ledger.get(ref)
-        except LabdockError:
-            grave = self._graves.get(ref.removeprefix("/"))
-            if grave is None:
-                raise
-            future.set_result(grave)
-            return future
-        if condition == "not-running" and record.state.status not in ALIVE:
-            future.set_result(WaitResult(record.state.exit_code))
-            return future
-        live = self._supervisor.live(record.id)
-        ended: asyncio.Future[ContainerRecord] = asyncio.get_running_loop().create_future()
-        (live.removals if condition == "removed" else live.exits).append(ended)
-        return _result_of(ended)
+        """See :meth:`labdock.engine.waits.Waits.prepare`."""
+        return self._waits.prepare(ref, condition)
 
     def are_alive(self) -> bool:
         """Whether any runs, is paused or waits for its restart."""
@@ -449,16 +296,3 @@ class Containers:
         if live.monitored is None:
             raise Conflict(f"cannot resize a stopped container: container {record.id} is not running")
         await live.monitored.resize(rows, columns)
-
-
-async def _result_of(ended: asyncio.Future[ContainerRecord]) -> WaitResult:
-    record = await ended
-    return WaitResult(record.state.exit_code)
-
-
-def _still_runs(record: ContainerRecord) -> Conflict:
-    return Conflict(
-        f'cannot remove container "{record.id}": container is {record.state.status}: '
-        "Stop the container before attempting removal or force remove",
-        hint=f"docker rm -f {record.name}",
-    )

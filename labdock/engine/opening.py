@@ -12,7 +12,7 @@ from labdock.engine import Engine
 from labdock.engine.builds import Builds
 from labdock.engine.clock import SystemClock
 from labdock.engine.commits import Commits
-from labdock.engine.containers import Containers, Rooms
+from labdock.engine.containers import Containers
 from labdock.engine.dialing import Dialing
 from labdock.engine.enforcement import Enforcer
 from labdock.engine.events import Events
@@ -26,6 +26,7 @@ from labdock.engine.ledger import Ledger
 from labdock.engine.networks import NetworkService
 from labdock.engine.recovery import recover
 from labdock.engine.registries import Registries
+from labdock.engine.rooms import Rooms
 from labdock.engine.roots import Roots
 from labdock.engine.rotation import Rotation
 from labdock.engine.serving import RegistryService

@@ -12,10 +12,11 @@ import time
 from dataclasses import dataclass
 
 from labdock.engine import commits
-from labdock.engine.containers import Containers, Rooms
+from labdock.engine.containers import Containers
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
 from labdock.engine.records import ContainerRecord
 from labdock.engine.restarts import wants_start
+from labdock.engine.rooms import Rooms
 from labdock.errors import LabdockError, NotFound
 from labdock.runtime import Exit
 from labdock.store.intents import Action, Intent
@@ -147,13 +148,10 @@ async def _settle(rooms: Rooms, containers: Containers, intent: Intent, done: Re
             intent.done()
         else:
             done.undone += 1
-            await containers.undo_creation(intent)
+            await containers.removal.undo_creation(intent)
     elif intent.action == Action.CONTAINER_REMOVE:
         done.removed += 1
-        volumes = intent.detail.get("volumes")
-        # An earlier version wrote whether, and not which.
-        names = [str(name) for name in volumes] if isinstance(volumes, list) else []
-        await containers.finish_removal(intent.subject, names, intent.done)
+        await containers.removal.finish(intent)
     elif intent.action == Action.CONTAINER_COMMIT:
         await commits.settle(rooms.driver, intent)
     elif intent.action.startswith("network."):

@@ -18,9 +18,10 @@ from pathlib import Path
 from labdock.build.rootfs import locate_file, make_folder
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
+from labdock.engine.live import Live
 from labdock.engine.records import ContainerRecord
 from labdock.engine.stage import Stage
-from labdock.engine.supervisor import Live, Supervisor
+from labdock.engine.supervisor import Supervisor
 from labdock.errors import Conflict, SystemFailure
 from labdock.runtime import RuntimeDriver
 from labdock.runtime.spec import SpecMount

@@ -8,14 +8,13 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from labdock.engine.attachments import Session
 from labdock.engine.events import Events
 from labdock.engine.health import begin_checking, stop_checking
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import ALIVE, Status, Verb, follow
+from labdock.engine.live import Live
 from labdock.engine.records import ContainerRecord
 from labdock.engine.restarts import BackOff, wants_restart
 from labdock.engine.signals import exit_code_of, stop_signal
@@ -43,27 +42,6 @@ class Watcher(Protocol):
     def begin(self, record: ContainerRecord) -> None: ...
 
     def end(self, container: str) -> None: ...
-
-
-@dataclass(slots=True, eq=False)
-class Live:
-    """What the engine holds in memory for one container.
-
-    ``releasing``: while an ended container is cleaned up under ``lock``; set when its ports and addresses are free.
-    """
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    monitored: Monitored | None = None
-    watch: asyncio.Task[None] | None = None
-    sessions: list[Session] = field(default_factory=list)
-    exits: list[asyncio.Future[ContainerRecord]] = field(default_factory=list)
-    removals: list[asyncio.Future[ContainerRecord]] = field(default_factory=list)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    back_off: BackOff = field(default_factory=BackOff)
-    retry: asyncio.Task[None] | None = None
-    #: How many restarts by hand are under way: an auto-removed container is kept for them.
-    starts_again: int = 0
-    releasing: asyncio.Event | None = None
 
 
 class Supervisor:

@@ -16,8 +16,9 @@ import msgspec
 
 from labdock.errors import Corrupt, InvalidRequest, LabdockError
 from labdock.images import platforms, references
+from labdock.images.catalog import FULL_NAME, parse_config
 from labdock.images.image import Image, Origin
-from labdock.images.store import FULL_NAME, MOST_JSON, Images, parse_config
+from labdock.images.store import MOST_JSON, Images
 from labdock.schema import oci
 from labdock.schema.oci import Descriptor, Index, Manifest
 from labdock.store.content import ContentStore, Ingest

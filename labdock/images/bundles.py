@@ -16,9 +16,9 @@ from typing import IO
 
 from labdock.errors import Corrupt, InvalidRequest, LabdockError, NotFound
 from labdock.images import references
+from labdock.images.catalog import FULL_NAME
 from labdock.images.manifests import MOST_JSON, digest_of, read_index
 from labdock.images.references import Reference
-from labdock.images.store import FULL_NAME
 from labdock.schema import oci
 from labdock.schema.ids import is_digest
 from labdock.schema.oci import Descriptor

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from labdock.errors import Corrupt, NoSuchImage, NotFound
 from labdock.images import manifests, platforms
+from labdock.images.catalog import parse_config
 from labdock.images.image import Image, Origin
 from labdock.images.incoming import Incoming, Turns
 from labdock.images.progress import Bar, Tell
 from labdock.images.references import Reference
 from labdock.images.sources import Source
-from labdock.images.store import Images, parse_config
+from labdock.images.store import Images
 from labdock.schema.oci import Descriptor, ImageConfig, Manifest, Platform, chain_ids
 from labdock.store.intents import fail_at
 from labdock.store.leases import Hold

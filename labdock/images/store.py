@@ -15,23 +15,23 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from labdock.errors import Conflict, Corrupt, InvalidRequest, NoSuchImage, NotFound
+from labdock.errors import Conflict, Corrupt, NoSuchImage, NotFound
 from labdock.images import references
-from labdock.images.image import DigestRecord, HistoryEntry, Image, ImageRecord, NameRecord, Origin, Pruned
+from labdock.images.catalog import Catalog, parse_config
+from labdock.images.image import HistoryEntry, Image, ImageRecord, Origin, Pruned
 from labdock.images.manifests import MOST_JSON as MOST_JSON
-from labdock.images.manifests import as_oci, decode
+from labdock.images.manifests import as_oci
 from labdock.images.references import Reference
 from labdock.images.unpacking import Unpacker
 from labdock.schema import oci
-from labdock.schema.ids import is_digest, is_hex, short_id
-from labdock.schema.oci import Descriptor, ImageConfig, Index, Manifest, RootFS
+from labdock.schema.ids import short_id
+from labdock.schema.oci import Descriptor, ImageConfig, Manifest, RootFS
 from labdock.store.content import ContentStore
 from labdock.store.layers.compression import Plain
 from labdock.store.leases import Collected, Hold, Leases
 from labdock.store.metadata import Database
 from labdock.store.snapshots import Layer, Snapshotter
 
-FULL_NAME = "io.containerd.image.name"
 Action = tuple[str, str]
 
 
@@ -43,13 +43,10 @@ class Images:
         self.snapshotter = snapshotter
         self.leases = leases
         self._db = db
-        self._records = db.records("images", ImageRecord)
-        self._names = db.records("image-names", NameRecord)
-        self._digests = db.records("image-digests", DigestRecord)
+        self._catalog = Catalog(db, content)
         #: By diff id: the blob that a plain layer was once compressed to for a registry.
         self.compressed = db.records("compressed-layers", Descriptor)
         self.unpacker = Unpacker(content, snapshotter, leases)
-        self._configs: dict[str, ImageConfig] = {}
         # Who writes a record holds a lease on all it names, so under this lock a blob has a root, a lease or no need.
         self._settling = threading.Lock()
         #: Each gives digests that something else than an image needs (manifests that a registry holds).
@@ -64,90 +61,11 @@ class Images:
 
         Raises NoSuchImage; InvalidRequest when an id's beginning is several images'.
         """
-        return self._image(self._find(ref)[0])
-
-    def _find(self, ref: str) -> tuple[ImageRecord, Reference | None]:
-        """The record, and the name when *ref* was one."""
-        digits = ref.removeprefix("sha256:")
-        if is_hex(digits) and len(digits) == 64:
-            record = self._records.get(f"sha256:{digits}")
-            if record is None:
-                raise NoSuchImage(ref)
-            return record, None
-        if not ref.startswith("sha256:"):
-            try:
-                reference = references.parse(ref)
-            except InvalidRequest as error:
-                raise NoSuchImage(ref) from error
-            record = self._find_name(reference)
-            if record is not None:
-                return record, reference
-        if is_hex(digits):
-            found = self._records.find_prefix(f"sha256:{digits}")
-            if len(found) > 1:
-                raise InvalidRequest(f"ambiguous image id {ref}: it is the beginning of {len(found)} ids")
-            if found:
-                return found[0], None
-        raise NoSuchImage(ref)
-
-    def _find_name(self, reference: Reference) -> ImageRecord | None:
-        if reference.digest:
-            known = self._digests.get(f"{reference.name}@{reference.digest}")
-            if known is not None:
-                return self._records.get(known.image)
-            for record in self._records.all():
-                if reference.digest in (record.manifest.digest, record.id):
-                    return record
-            return None
-        name = self._names.get(str(reference))
-        return self._records.get(name.image) if name else None
+        return self._catalog.image(self._catalog.find(ref)[0])
 
     def list(self) -> tuple[Image, ...]:
         """Every image, the newest first."""
-        names, digests = self._names_by_image(), self._digests_by_image()
-        images = [
-            self._image(record, names.get(record.id, ()), digests.get(record.id, ())) for record in self._records.all()
-        ]
-        return tuple(sorted(images, key=lambda image: (image.config.created, image.id), reverse=True))
-
-    def _image(
-        self, record: ImageRecord, names: Iterable[str] | None = None, digests: Iterable[str] | None = None
-    ) -> Image:
-        if names is None:
-            names = self._names_by_image().get(record.id, ())
-        if digests is None:
-            digests = self._digests_by_image().get(record.id, ())
-        return Image(
-            record.id,
-            self._config(record),
-            record.manifest,
-            record.layers,
-            record.chain_ids,
-            record.sizes,
-            tuple(references.parse(name) for name in sorted(names)),
-            tuple(references.parse(name) for name in sorted(digests)),
-            record.foreign,
-            record.parent,
-        )
-
-    def _config(self, record: ImageRecord) -> ImageConfig:
-        config = self._configs.get(record.id)
-        if config is None:
-            config = parse_config(self.content.read(record.id, MOST_JSON))
-            self._configs[record.id] = config
-        return config
-
-    def _names_by_image(self) -> dict[str, builtins.list[str]]:
-        found: dict[str, builtins.list[str]] = {}
-        for name, record in self._names.items():
-            found.setdefault(record.image, []).append(name)
-        return found
-
-    def _digests_by_image(self) -> dict[str, builtins.list[str]]:
-        found: dict[str, builtins.list[str]] = {}
-        for name, record in self._digests.items():
-            found.setdefault(record.image, []).append(name)
-        return found
+        return self._catalog.all()
 
     def history(self, ref: str) -> tuple[HistoryEntry, ...]:
         """The steps that made it, the newest first."""
@@ -202,7 +120,11 @@ class Images:
         if origin is None:
             descriptors = tuple(map(as_oci, descriptors))
         chain_ids = oci.chain_ids(diff_ids)
-        known = {**self._known_sizes(), **{x.diff_id: x.size for x in layers if x.digest == x.diff_id}, **(sizes or {})}
+        known = {
+            **self._catalog.known_sizes(),
+            **{x.diff_id: x.size for x in layers if x.digest == x.diff_id},
+            **(sizes or {}),
+        }
         with self.leases.hold(*(x.digest for x in layers), *chain_ids) as hold:
             digest = _digest(config)
             hold.add(digest)
@@ -223,29 +145,21 @@ class Images:
             )
             with self._settling, self._db.transaction():
                 # An image that is here keeps the manifest it came with, so that its digest stays what it was.
-                record = self._records.get(digest) or record
-                self._records.put(digest, record)
+                record = self._catalog.records.get(digest) or record
+                self._catalog.records.put(digest, record)
                 if origin and origin.repository:
-                    self._put_digest(origin.repository, digest, origin.manifests)
+                    self._catalog.put_digest(origin.repository, digest, origin.manifests)
                 for target in targets:
-                    self._put_name(target, digest)
-        self._configs[digest] = parsed
-        self._mirror()
-        return self._image(record)
+                    self._catalog.put_name(target, digest)
+        self._catalog.configs[digest] = parsed
+        self._catalog.mirror()
+        return self._catalog.image(record)
 
     def _write_manifest(self, config: Descriptor, layers: tuple[Descriptor, ...], hold: Hold) -> Descriptor:
         manifest = msgspec.json.encode(Manifest(config=config, layers=layers))
         hold.add(_digest(manifest))
         self.content.write(manifest)
         return Descriptor(media_type=oci.MANIFEST, digest=_digest(manifest), size=len(manifest))
-
-    def _known_sizes(self) -> dict[str, int]:
-        """Plain bytes of the layers that images here have, by diff id."""
-        return {
-            diff_id: size
-            for record in self._records.all()
-            for diff_id, size in zip(self._config(record).rootfs.diff_ids, record.sizes, strict=True)
-        }
 
     def _plain_size(self, layer: Layer) -> int:
         size = 0
@@ -277,38 +191,31 @@ class Images:
 
     def tag(self, ref: str, name: str) -> Reference:
         """Give the image *ref* the name *name*, taking it from any other image."""
-        record, _ = self._find(ref)
+        record, _ = self._catalog.find(ref)
         target = references.join(name)
         with self._db.transaction():
-            self._put_name(target, record.id)
-        self._mirror()
+            self._catalog.put_name(target, record.id)
+        self._catalog.mirror()
         return target
 
     def note_digest(self, image: str, repository: Reference, manifests: Sequence[str]) -> None:
         """Write down that a repository has *image* as *repository* (``NAME@DIGEST``); *manifests* are kept for that."""
         with self._settling, self._db.transaction():
-            if self._records.get(image) is not None:
-                self._put_digest(repository, image, manifests)
+            if self._catalog.records.get(image) is not None:
+                self._catalog.put_digest(repository, image, manifests)
 
     def name(self, image: str, names: Sequence[str], origin: Origin) -> Image:
         """Give *image*, which is here, *names*, and the repository of *origin*. Raises NoSuchImage."""
         with self._settling, self._db.transaction():
-            record = self._records.get(image)
+            record = self._catalog.records.get(image)
             if record is None:
                 raise NoSuchImage(image)
             if origin.repository:
-                self._put_digest(origin.repository, image, origin.manifests)
+                self._catalog.put_digest(origin.repository, image, origin.manifests)
             for target in names:
-                self._put_name(references.parse(target), image)
-        self._mirror()
-        return self._image(record)
-
-    def _put_digest(self, repository: Reference, image: str, manifests: Sequence[str]) -> None:
-        name = f"{repository.name}@{repository.digest}"
-        self._digests.put(name, DigestRecord(image=image, blobs=tuple(manifests)))
-
-    def _put_name(self, target: Reference, image: str) -> None:
-        self._names.put(str(target), NameRecord(image=image, time_ns=time.time_ns()))
+                self._catalog.put_name(references.parse(target), image)
+        self._catalog.mirror()
+        return self._catalog.image(record)
 
     def remove(self, ref: str, *, force: bool, in_use: Mapping[str, Sequence[str]]) -> builtins.list[Action]:
         """Remove a name, or with its last name the image. *in_use*: image id → ids of its containers.
@@ -316,13 +223,13 @@ class Images:
         Gives what happened, in order. Raises NoSuchImage, and Conflict with Docker's words. Forcing an image that
         has containers removes its names only: they stand on its layers.
         """
-        record, reference = self._find(ref)
-        names = self._names_by_image().get(record.id, [])
+        record, reference = self._catalog.find(ref)
+        names = self._catalog.names_by_image().get(record.id, [])
         users = in_use.get(record.id, ())
         short = short_id(record.id)
         if reference is not None and reference.digest and (names or users):
             known = f"{reference.name}@{reference.digest}"
-            if self._digests.get(known) is not None:
+            if self._catalog.digests.get(known) is not None:
                 return self._untag([], [known])
         if reference is not None and not reference.digest:
             name = str(reference)
@@ -353,32 +260,32 @@ class Images:
         gone = [*names, *digests]
         with self._db.transaction():
             for name in names:
-                record = self._names.get(name)
-                self._names.delete(name)
+                record = self._catalog.names.get(name)
+                self._catalog.names.delete(name)
                 if record is None:
                     continue
                 repository = references.parse(name).name
                 if not any(
-                    references.parse(x).name == repository for x in self._names_by_image().get(record.image, ())
+                    references.parse(x).name == repository for x in self._catalog.names_by_image().get(record.image, ())
                 ):
-                    known = self._digests_by_image().get(record.image, ())
+                    known = self._catalog.digests_by_image().get(record.image, ())
                     gone += [x for x in known if x.startswith(f"{repository}@")]
             for name in gone[len(names) :]:
-                self._digests.delete(name)
-        self._mirror()
+                self._catalog.digests.delete(name)
+        self._catalog.mirror()
         return [("Untagged", references.parse(name).familiar) for name in gone]
 
     def _delete(self, record: ImageRecord) -> builtins.list[Action]:
         """Forget the image, then free what only it had. A kill in between leaves garbage that collect removes."""
         with self._settling:
-            digests = self._digests_by_image().get(record.id, [])
-            spare = [blob for name in digests if (x := self._digests.get(name)) for blob in x.blobs]
+            digests = self._catalog.digests_by_image().get(record.id, [])
+            spare = [blob for name in digests if (x := self._catalog.digests.get(name)) for blob in x.blobs]
             with self._db.transaction():
-                self._records.delete(record.id)
+                self._catalog.records.delete(record.id)
                 for name in digests:
-                    self._digests.delete(name)
-            self._configs.pop(record.id, None)
-            self._mirror()
+                    self._catalog.digests.delete(name)
+            self._catalog.configs.pop(record.id, None)
+            self._catalog.mirror()
             roots = self.roots()
             actions = [("Deleted", record.id), *self._delete_snapshots(record, roots)]
             for digest in (record.manifest.digest, record.id, *spare, *(layer.digest for layer in record.layers)):
@@ -419,7 +326,7 @@ class Images:
             if image.id in in_use or (image.names and not everything) or not passes(image):
                 continue
             actions += self._untag([str(name) for name in image.names])
-            record = self._records.get(image.id)
+            record = self._catalog.records.get(image.id)
             if record is not None:
                 actions += self._delete(record)
         after = sum(size for _, size in self.content.walk())
@@ -428,9 +335,9 @@ class Images:
     def roots(self) -> set[str]:
         """Digests and chain ids that the images need, and what the keepers name."""
         found: set[str] = set()
-        for record in self._records.all():
+        for record in self._catalog.records.all():
             found.update((record.id, record.manifest.digest), record.chain_ids, (x.digest for x in record.layers))
-        for known in self._digests.all():
+        for known in self._catalog.digests.all():
             found.update(known.blobs)
         for keeper in self.keepers:
             found.update(keeper())
@@ -446,30 +353,6 @@ class Images:
         with self._settling:
             needed = self.roots().union(others)
             return [digest for digest in digests if digest not in needed and self.leases.free(digest)]
-
-    def _mirror(self) -> None:
-        """Write index.json from the records."""
-        names = self._names_by_image()
-        manifests: builtins.list[Descriptor] = []
-        for record in self._records.all():
-            config = self._config(record)
-            platform = oci.Platform(os=config.os, architecture=config.architecture, variant=config.variant)
-            for name in sorted(names.get(record.id, ())) or [""]:
-                notes = {FULL_NAME: name, oci.REF_NAME: references.parse(name).tag or name} if name else {}
-                manifests.append(msgspec.structs.replace(record.manifest, platform=platform, annotations=notes))
-        self.content.replace("index.json", msgspec.json.encode(Index(manifests=tuple(manifests))))
-
-
-def parse_config(data: bytes) -> ImageConfig:
-    """The image config in *data*. Raises Corrupt."""
-    try:
-        config = decode(data, ImageConfig)
-    except msgspec.MsgspecError as error:
-        raise Corrupt(f"an image's config does not parse: {error}") from error
-    bad = next((diff_id for diff_id in config.rootfs.diff_ids if not is_digest(diff_id)), None)
-    if bad is not None:
-        raise Corrupt(f"an image's config has the diff id {bad[:100]!r}")
-    return config
 
 
 def _digest(data: bytes) -> str:

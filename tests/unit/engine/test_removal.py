@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from labdock.engine.containers import Containers, Rooms
+from labdock.engine.containers import Containers
+from labdock.engine.rooms import Rooms
 from labdock.engine.stage import Stage
 from labdock.errors import NoSuchContainer
 from labdock.schema.container import HostConfig

@@ -9,7 +9,7 @@ import pytest
 
 from labdock.errors import Corrupt, LabdockError, Unsupported
 from labdock.images import manifests
-from labdock.images.store import parse_config
+from labdock.images.catalog import parse_config
 from labdock.schema import oci
 
 DIGEST = "sha256:" + "a" * 64
