@@ -76,7 +76,10 @@ class Face(Protocol):
         """Show output until it ends; for what is followed, an interrupt is no error."""
 
     def show_changing(self, shots: Iterator[Result]) -> None:
-        """Show each of *shots* in the place of the one before, until they end; an interrupt is no error."""
+        """Show each of *shots* in the place of the one before, until they end.
+
+        An interrupt is no error in a cell; in a terminal it is docker's exit code, KeyboardInterrupt.
+        """
 
     def picture(self, text: Callable[[], str], html: Callable[[], str]) -> Callable[[bool], None]:
         """Something that changes while work goes on; whoever works calls what is given when it has changed.
