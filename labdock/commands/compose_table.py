@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from labdock.commands import html
-from labdock.commands.listing import container_cell, ports_text
+from labdock.commands.listing import container_cells, ports_text
+from labdock.commands.ports import Links, find_links
 from labdock.commands.results import align
 from labdock.compose import labels
 from labdock.compose.containers import service_of
@@ -40,8 +41,9 @@ _COLOURS = {"healthy": html.GOOD, "unhealthy": html.BAD, "starting": html.BUSY}
 class Stage:
     """What is known of a project: *wanted* are its services' needs, by service, with their conditions."""
 
-    def __init__(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, wanted: Mapping[str, Mapping[str, str]], links: Links) -> None:
         self._wanted = wanted
+        self._cell = container_cells(links)
         self._found: dict[str, list[ContainerSummary]] = {}
         self._over = False
         self.lines: list[str] = []
@@ -65,9 +67,9 @@ class Stage:
             for each in self._found.get(service, ()):
                 health = _HEALTH.search(each.status)
                 state = f"exited ({code[1]})" if (code := _CODE.match(each.status)) else each.state
-                rows.append(_row(service, each.name, state, health[1] if health else "", ports_text(each.ports)))
+                rows.append(_row(service, each, state, health[1] if health else ""))
             if service not in self._found:
-                rows.append(_row(service, state=self._wait(service)))
+                rows.append(_row(service, None, self._wait(service)))
         return rows
 
     def _wait(self, service: str) -> str:
@@ -91,25 +93,24 @@ class Stage:
 
     def as_html(self) -> str:
         rows = self.rows()
-        cells = [[_cell(field, row) for _, field in COLUMNS] for row in rows]
+        cells = [[self._shown(field, row) for _, field in COLUMNS] for row in rows]
         table = html.table([title.capitalize() for title, _ in COLUMNS], cells) if rows else ""
         lines = "".join(f"<div>{html.escape(line)}</div>" for line in self.lines)
         return f'{table}<div style="{html.FAINT};font-size:90%">{lines}</div>'
 
+    def _shown(self, field: str, row: Mapping[str, str]) -> str:
+        if field == "State" and row["Name"]:
+            return html.badge(row["State"], html.state_colour(row["State"].partition(" ")[0]))
+        if field == "Health" and row["Health"]:
+            return html.badge(row["Health"], _COLOURS[row["Health"]])
+        if field == "Ports":
+            return self._cell("Ports", row) or ""
+        return f"<b>{html.escape(row['Name'])}</b>" if field == "Name" else html.escape(row[field])
 
-def _row(service: str, name: str = "", state: str = "", health: str = "", ports: str = "") -> dict[str, str]:
-    return {"Service": service, "Name": name, "State": state, "Health": health, "Ports": ports}
 
-
-def _cell(field: str, row: Mapping[str, str]) -> str:
-    if field == "State" and row["Name"]:
-        word = row["State"].partition(" ")[0]
-        return html.badge(row["State"], html.state_colour(word))
-    if field == "Health" and row["Health"]:
-        return html.badge(row["Health"], _COLOURS[row["Health"]])
-    if field == "Ports":
-        return container_cell("Ports", row) or ""
-    return f"<b>{html.escape(row['Name'])}</b>" if field == "Name" else html.escape(row[field])
+def _row(service: str, each: ContainerSummary | None, state: str, health: str = "") -> dict[str, str]:
+    found = {"Service": service, "Name": "", "ID": "", "State": state, "Health": health, "Ports": ""}
+    return found | ({"Name": each.name, "ID": each.id, "Ports": ports_text(each.ports)} if each else {})
 
 
 class Herald:
@@ -172,7 +173,7 @@ def shown(face: Face, deployment: Deployment, services: Sequence[str] = ()) -> I
 
 @contextlib.contextmanager
 def _live(face: Face, deployment: Deployment, services: Sequence[str]) -> Iterator[None]:
-    stage = Stage(_wanted(deployment, services))
+    stage = Stage(_wanted(deployment, services), find_links(face.environment))
     refresh = face.picture(lambda: str(stage), stage.as_html)
     crew = deployment.crew
     filters = {"type": ["container"], "label": [f"{labels.PROJECT}={deployment.project.name}"]}
