@@ -1,10 +1,9 @@
 /** Offer an image as a kernel. */
 
-import { Notification } from '@jupyterlab/apputils';
 
 import { ApiError } from '../api';
 import { confirm } from '../commands/containers';
-import type { ICommandHost } from '../commands/registry';
+import { type ICommandHost, tell } from '../commands/registry';
 import type { IKernel, IKernelRequest } from '../shapes';
 import { askForm } from './form';
 
@@ -32,7 +31,7 @@ export async function askKernel(host: ICommandHost, image: string): Promise<void
   const added = await add(host, memory ? { ...request, memory } : request);
   if (added) {
     await app.serviceManager.kernelspecs.refreshSpecs();
-    Notification.success(trans.__('“%1” is in the launcher.', added.display_name));
+    tell(trans.__('“%1” is in the launcher.', added.display_name));
   }
 
   async function add(host: ICommandHost, request: IKernelRequest): Promise<IKernel | null> {
