@@ -203,6 +203,7 @@ export interface IKernelRequest {
   network?: boolean | string;
   memory?: string;
   mounts?: string[];
+  api_socket?: boolean;
 }
 
 export type PruneKind = 'containers' | 'images' | 'networks' | 'volumes' | 'build';

@@ -99,6 +99,7 @@ GET /labdock/doctor > 200 Object
 POST /labdock/exec/{id}/kill ? signal:s > 204
 POST /labdock/images/bootstrap ? name:s! > 200 lines
 GET /labdock/manifest ? name:s! > 200 Object
+PUT /labdock/manifest ? name:s! from:s < object > 201 Object
 GET /labdock/registry > 200 Object
 POST /labdock/registry < object > 201 Object
 DELETE /labdock/registry > 204

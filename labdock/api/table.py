@@ -115,6 +115,7 @@ _EXTRAS = (
     Row("POST", "/labdock/exec/{id}/kill", system.kill_exec),
     Row("POST", "/labdock/images/bootstrap", system.bootstrap),
     Row("GET", "/labdock/manifest", registries.manifest),
+    Row("PUT", "/labdock/manifest", registries.put_manifest),
     Row("GET", "/labdock/registry", registry.status),
     Row("POST", "/labdock/registry", registry.serve),
     Row("DELETE", "/labdock/registry", registry.stop),

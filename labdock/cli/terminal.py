@@ -125,16 +125,15 @@ class Terminal:
 
     def show_changing(self, shots: Iterator[Result]) -> None:
         redraws = self.output_is_terminal()
-        with contextlib.suppress(KeyboardInterrupt):
-            for shot in shots:
-                lines = str(shot).split("\n")
-                if redraws:
-                    # Over what was there, each line's rest and all below cleared: less flicker than an empty screen.
-                    size = self.terminal_size()
-                    lines = [f"{line}\x1b[K" for line in (lines[: size[0] - 1] if size else lines)]
-                    self.write("stdout", ("\x1b[H" + "\n".join(lines) + "\n\x1b[J").encode())
-                else:
-                    self.write("stdout", ("\n".join(lines) + "\n").encode())
+        for shot in shots:
+            lines = str(shot).split("\n")
+            if redraws:
+                # Over what was there, each line's rest and all below cleared: less flicker than an empty screen.
+                size = self.terminal_size()
+                lines = [f"{line}\x1b[K" for line in (lines[: size[0] - 1] if size else lines)]
+                lines = ["\x1b[H" + lines[0], *lines[1:], "\x1b[J"]
+            text = "\n".join(lines) + ("" if redraws else "\n")
+            self.write("stdout", text.encode("utf-8", "backslashreplace"))
 
     def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
         from labdock.cli.transfer import Board, show_live, show_plain

@@ -148,11 +148,17 @@ class Unpacker:
     def _write(self, tar: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str) -> None:
         source = tar.extractfile(member)
         assert source is not None
-        with open(os.open(name, _FILE, 0o600, dir_fd=parent), "wb") as out:
-            shutil.copyfileobj(source, out, BLOCK)
-            out.flush()
-            os.fchmod(out.fileno(), member.mode & 0o777)
-            os.utime(out.fileno(), (member.mtime, member.mtime))
+        try:
+            with open(os.open(name, _FILE, 0o600, dir_fd=parent), "wb") as out:
+                shutil.copyfileobj(source, out, BLOCK)
+                out.flush()
+                os.fchmod(out.fileno(), member.mode & 0o777)
+                os.utime(out.fileno(), (member.mtime, member.mtime))
+        except BaseException:
+            # Half a file, of an interrupted copy, would look like a whole one.
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=parent)
+            raise
 
     def _link(self, target: tuple[str, ...], parent: int, name: str) -> None:
         above = self._walk(target[:-1])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from labdock.client.caller import Caller
+from labdock.client.caller import Caller, decode
 from labdock.client.images import quoted, registry_auth
 from labdock.client.results import Result, Wire, result
 
@@ -89,6 +89,18 @@ class Registries:
         with self._caller.open("GET", "/labdock/manifest", {"name": name}, headers=headers) as answer:
             head = answer.head.headers
             return answer.read(), head.get("content-type", ""), head.get("docker-content-digest", "")
+
+    def put_manifest(
+        self, name: str, data: bytes, media_type: str, *, source: str = "", auth: Auth | None = None
+    ) -> str:
+        """Put *data* under *name* in its registry; gives its digest (an endpoint of labdock's own).
+
+        Its blobs come from the repository *source* of the same registry, when that is another than *name*'s.
+        """
+        headers = (("Content-Type", media_type), *registry_auth(self._keyring, name, auth))
+        query = {"name": name, "from": source}
+        put = decode(self._caller.call("PUT", "/labdock/manifest", query, data, headers=headers), name)
+        return str(put["Digest"])
 
     def serve(
         self,

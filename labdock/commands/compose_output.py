@@ -223,7 +223,7 @@ class Interleaved:
         """Hear of the project's containers until it is over; what starts again is read again."""
         with contextlib.suppress(LabdockError), contextlib.closing(heard):
             while not self._stopped.is_set():
-                for event in heard.take():
+                for event in heard.events():
                     if event.action in TELLING:
                         self._heard(event.action, event.actor.id, event.actor.attributes)
                 if heard.fileno() < 0:

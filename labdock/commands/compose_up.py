@@ -92,9 +92,12 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
         deadline=deadline,
     )
     began = time.time()
-    made = deployment.up(services, ways)
-    if options["wait"]:
-        deployment.wait_all(services, deadline, limit)
+    try:
+        made = deployment.up(services, ways)
+        if options["wait"]:
+            deployment.wait_all(services, deadline, limit)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; what was started goes on: `compose down` takes it away") from None
     if detach:
         return _shown(face, deployment)
     return _attached(face, deployment, services, made, began, options)
@@ -137,8 +140,7 @@ def _attached(
             return Exited(0)
         deployment.stop(timeout=options["timeout"], only=made)
     except KeyboardInterrupt:
-        face.say("Gracefully stopping... (interrupt once more to force)")
-        _stop_or_kill(face, deployment, made, options["timeout"])
+        _give_up(face, deployment, made, options["timeout"])
         raise
     wanted = options["exit_code_from"]
     if not wanted:
@@ -161,10 +163,16 @@ def _shown_services(deployment: Deployment, services: tuple[str, ...], options: 
     return shown - set(options["no_attach"])
 
 
-def _stop_or_kill(face: Face, deployment: Deployment, made: Collection[str], timeout: int | None) -> None:
-    """Stop all; a second interrupt kills them."""
+def _give_up(face: Face, deployment: Deployment, made: Collection[str], timeout: int | None) -> None:
+    """Stop all; a second interrupt kills them. A cell that was interrupted is over soon: there they get a moment."""
     from labdock.errors import LabdockError
 
+    if face.keeps_results:
+        from labdock.commands.ending import end_all
+
+        end_all(face.client, made)
+        return
+    face.say("Gracefully stopping... (interrupt once more to force)")
     try:
         deployment.stop(timeout=timeout, only=made)
     except KeyboardInterrupt:

@@ -76,7 +76,10 @@ class Face(Protocol):
         """Show output until it ends; for what is followed, an interrupt is no error."""
 
     def show_changing(self, shots: Iterator[Result]) -> None:
-        """Show each of *shots* in the place of the one before, until they end; an interrupt is no error."""
+        """Show each of *shots* in the place of the one before, until they end.
+
+        An interrupt is no error in a cell; in a terminal it is docker's exit code, KeyboardInterrupt.
+        """
 
     def ask(self, prompt: str, *, secret: bool = False) -> str:
         """What the user types; without an echo when it is *secret*. Raises InvalidRequest when nobody can answer."""

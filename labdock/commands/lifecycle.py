@@ -178,4 +178,7 @@ def rename(face: Face, /, container: str, new_name: str) -> None:
 @click.pass_obj
 def wait(face: Face, /, containers: tuple[str, ...]) -> Result:
     """Block until containers stop, then print their exit codes."""
-    return each(face, containers, lambda name: str(face.client.containers.wait(name).status_code))
+    try:
+        return each(face, containers, lambda name: str(face.client.containers.wait(name).status_code))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; the containers go on") from None

@@ -1,4 +1,4 @@
-"""``login``, ``logout``, ``search``, ``manifest inspect``."""
+"""``login``, ``logout``, ``search``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labdock.commands.filters import filters
 from labdock.commands.pulling import credentials_for
 from labdock.commands.results import Result, Row, Text, render
 from labdock.commands.tree import command
-from labdock.errors import InvalidRequest, LabdockError, Unauthorized
+from labdock.errors import InvalidRequest, Unauthorized
 
 if TYPE_CHECKING:
     from labdock.client.credentials import Auth
@@ -139,34 +139,3 @@ def _search_cell(field: str, row: Row) -> str | None:
     from labdock.commands import html
 
     return f"<b>{html.escape(row['Name'])}</b>" if field == "Name" else None
-
-
-class Manifest(Result):
-    """A manifest as its registry sent it: ``document`` (parsed), ``media_type``, ``digest``, ``data`` (bytes)."""
-
-    def __init__(self, data: bytes, media_type: str, digest: str, *, verbose: str | None = None) -> None:
-        self.data, self.media_type, self.digest = data, media_type, digest
-        self._verbose = verbose
-        try:
-            self.document: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise LabdockError("the registry's manifest is no JSON object") from error
-
-    def __str__(self) -> str:
-        shown: Any = self.document
-        if self._verbose is not None:
-            descriptor = {"mediaType": self.media_type, "digest": self.digest, "size": len(self.data)}
-            shown = {"Ref": self._verbose, "Descriptor": descriptor, "Manifest": self.document}
-        return msgspec.json.format(msgspec.json.encode(shown), indent=3).decode()
-
-
-@command("inspect")
-@click.option("--insecure", is_flag=True, help="Accepted for docker's sake: the engine's settings decide about http")
-@click.option("-v", "--verbose", is_flag=True, help="Output additional info including digest, size and media type")
-@click.argument("name")
-@click.pass_obj
-def inspect_manifest(face: Face, /, name: str, insecure: bool, verbose: bool) -> Result:
-    """Show the manifest, or the list of manifests, that a registry has under a name; nothing is pulled."""
-    parsed = names.parse(name)
-    found = face.client.registries.manifest(name, auth=credentials_for(face, parsed.key))
-    return Manifest(*found, verbose=str(parsed) if verbose else None)

@@ -205,7 +205,14 @@ def attach(face: Face, /, container: str, detach_keys: str | None, no_stdin: boo
     try:
         with api.attach(found.id, tty=found.tty, stdin=stdin, detach_keys=detach_keys) as attached:
             target = ContainerTarget(face.client, found.id)
-            face.converse(attached, target, stdin=stdin, tty=found.tty, proxy_signals=sig_proxy)
+            try:
+                face.converse(attached, target, stdin=stdin, tty=found.tty, proxy_signals=sig_proxy)
+            except KeyboardInterrupt:
+                # A cell has no other way to let go than an interrupt; what it did not start goes on.
+                if not face.keeps_results:
+                    raise
+                face.say(f"detached: {container} goes on")
+                return Exited(0)
         if containers_detached(face, found.id):
             return Exited(0)
         return Exited(waiting.result().status_code)

@@ -173,7 +173,11 @@ IMAGE = {
     "tag": ("images:tag", "Give an image another name"),
 }
 MANIFEST = {
-    "inspect": ("registries:inspect_manifest", "Show the manifest a registry has under a name"),
+    "annotate": ("manifests:annotate", "Add additional information to a local image manifest"),
+    "create": ("manifests:create", "Create a local manifest list for annotating and pushing to a registry"),
+    "inspect": ("manifests:inspect", "Display an image manifest, or manifest list"),
+    "push": ("manifests:push", "Push a manifest list to a repository"),
+    "rm": ("manifests:remove", "Delete one or more manifest lists from local storage"),
 }
 REGISTRY = {
     "serve": ("serving:serve", "Serve the engine's images as a registry"),
@@ -290,7 +294,7 @@ ROOT = {
     "load": IMAGE["load"],
     "login": ("registries:login", "Log in to a registry"),
     "logout": ("registries:logout", "Log out from a registry"),
-    "manifest": ("tree:manifest", "Look at manifests in registries"),
+    "manifest": ("tree:manifest", "Manage manifests and lists of them"),
     "network": ("tree:network", "Manage networks"),
     "ps": CONTAINER["ls"],
     "pull": IMAGE["pull"],
@@ -310,7 +314,7 @@ ROOT = {
 container = group("container", CONTAINER, "Manage containers.")
 builder = group("builder", BUILDER, "Manage builds.")
 image = group("image", IMAGE, "Manage images.")
-manifest = group("manifest", MANIFEST, "Look at manifests in registries.")
+manifest = group("manifest", MANIFEST, "Manage manifests and lists of them: one name, an image for each platform.")
 context = group("context", CONTEXT, "Manage contexts: which engine is meant.")
 registry = group("registry", REGISTRY, "Serve the engine's images to others.")
 network = group("network", NETWORK, "Manage networks.")

@@ -27,12 +27,11 @@ from labdock.runtime import RuntimeDriver
 from labdock.schema.container import ContainerConfig, HealthcheckConfig
 from labdock.schema.oci import LAYER_TAR, History, ImageConfig, RuntimeConfig
 from labdock.store.content import translate
-from labdock.store.intents import Intent, Intents
+from labdock.store.intents import Action, Intent, Intents
 from labdock.store.layers.pack import RootLook, pack
 from labdock.store.layers.rooted import FLAGS
 from labdock.store.snapshots import Layer, Snapshotter
 
-ACTION = "container.commit"
 Tell = Callable[[str, str, str, dict[str, str]], object]
 
 
@@ -98,7 +97,7 @@ class Commits:
             if record.state.status in (Status.REMOVING, Status.DEAD):
                 raise Conflict(f"You cannot commit container {record.id} which is {record.state.status}")
             pauses = pause and record.state.status == Status.RUNNING
-            intent = self._intents.begin(ACTION, record.id, paused=pauses)
+            intent = self._intents.begin(Action.CONTAINER_COMMIT, record.id, paused=pauses)
             try:
                 if pauses:
                     with suppress(Conflict):  # it ended just now

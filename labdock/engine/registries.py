@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
@@ -11,15 +12,17 @@ from labdock.errors import InvalidRequest
 from labdock.images import manifests, platforms, references
 from labdock.images.catalog import parse_config
 from labdock.images.sources import RegistrySource, repository_of
-from labdock.registry import Dial, hosts
+from labdock.registry import Dial, Repository, hosts
 from labdock.registry.credentials import Credentials, Keychain, read_auth
 from labdock.registry.settings import Settings
-from labdock.schema.oci import Descriptor, Platform
+from labdock.schema.oci import Descriptor, Manifest, Platform
 
 if TYPE_CHECKING:
     from labdock.registry.client import RegistryClient
 
 Wire = dict[str, Any]
+#: Blobs that go from one repository to another at a time: where they are copied each takes two of a client's slots.
+BROUGHT = 3
 
 #: The credentials that a build brought along, for the pulls of its task.
 build_keychain: ContextVar[Keychain] = ContextVar("build_keychain", default=Keychain())  # noqa: B039 - it is frozen
@@ -86,6 +89,29 @@ class Registries:
             found = await client.manifest(repository_of(wanted), wanted.digest or wanted.tag, manifests.ACCEPT)
         return found.body, manifests.describe(found.body, found.media_type).media_type, found.digest
 
+    async def put_manifest(self, name: str, source: str, body: bytes, media_type: str, auth: str) -> str:
+        """Put *body*, of *media_type*, under *name* in its registry; gives its digest.
+
+        The blobs that it names are brought first from the repository *source* of the same registry: mounted there, or
+        copied where that is not done. "": they are there. Raises InvalidRequest, and what the client raises.
+        """
+        target = references.parse(name)
+        if target.digest and target.digest != manifests.digest_of(body):
+            raise InvalidRequest(f"the manifest that was sent is {manifests.digest_of(body)}, not {target.digest}")
+        described = manifests.describe(body, media_type)
+        home = references.parse(source) if source else target
+        if home.domain != target.domain:
+            raise InvalidRequest(
+                "cannot use source images from a different registry than the target image:"
+                f" {home.domain} != {target.domain}"
+            )
+        async with self.client(read_auth(auth, target.domain)) as client:
+            if repository_of(home) != repository_of(target) and not manifests.is_index(described.media_type):
+                await _bring(client, repository_of(home), repository_of(target), manifests.read_manifest(body))
+            return await client.put_manifest(
+                repository_of(target), target.digest or target.tag, body, described.media_type
+            )
+
     async def distribution(self, name: str, auth: str) -> Wire:
         """``GET /distribution/NAME/json``: what the registry has, and for which platforms."""
         wanted = references.parse(name)
@@ -99,6 +125,24 @@ class Registries:
             else:
                 offered = [await _read_platform(RegistrySource(client, repository_of(wanted)), found.body)]
         return {"Descriptor": show_descriptor(top), "Platforms": [_show_platform(platform) for platform in offered]}
+
+
+async def _bring(client: RegistryClient, home: Repository, target: Repository, manifest: Manifest) -> None:
+    """See that *target* has the blobs of *manifest*, which *home* has."""
+    slots = asyncio.Semaphore(BROUGHT)
+
+    async def bring(blob: Descriptor) -> None:
+        async with slots:
+            if not await client.blob_exists(target, blob):
+                await client.upload_blob(target, blob, lambda: client.blob(home, blob), mount_from=home)
+
+    parts = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
+    try:
+        async with asyncio.TaskGroup() as group:
+            for blob in parts.values():
+                group.create_task(bring(blob))
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
 
 
 async def _read_platform(source: RegistrySource, manifest: bytes) -> Platform:

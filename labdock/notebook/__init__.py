@@ -17,15 +17,25 @@ def open_dashboard(environment: Mapping[str, str] | None = None) -> Any:
     from labdock.client import connect
     from labdock.client.breaking import Breakable
     from labdock.notebook.dashboard import Dashboard
+    from labdock.notebook.failures import Interrupted
 
-    return Dashboard(connect(environment), lambda: connect(environment, transport=Breakable))
+    client = connect(environment)
+    try:
+        return Dashboard(client, lambda: connect(environment, transport=Breakable))
+    except KeyboardInterrupt:
+        client.close()
+        raise Interrupted("interrupted; there is no dashboard") from None
 
 
 def make_widget(result: Any) -> Any:
     """The widget of a command's result."""
+    from labdock.notebook.failures import Interrupted
     from labdock.notebook.made import widget_of
 
-    return widget_of(result)
+    try:
+        return widget_of(result)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; there is no widget") from None
 
 
 def load_ipython_extension(shell: Any) -> None:

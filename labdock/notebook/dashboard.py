@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ class Dashboard(Panel):
         self._look = kit.VBox()
         self._open: list[Panel] = []
         self._sure = ""
+        self._busy: set[str] = set()
+        self._drawing = threading.Lock()
         self._drawn = 0
         super().__init__(kit.VBox([self._rows, self._said, self._look]))
         self.refresh()
@@ -58,6 +61,10 @@ class Dashboard(Panel):
 
     def refresh(self) -> None:
         """Ask the engine and draw."""
+        with self._drawing:
+            self._refresh()
+
+    def _refresh(self) -> None:
         self._drawn = time.time_ns()
         try:
             found = self._client.containers.list(all=True)
@@ -83,8 +90,10 @@ class Dashboard(Panel):
         id, containers = container.id, self._client.containers
         actions = [("Stop", lambda: containers.stop(id)), ("Restart", lambda: containers.restart(id))]
         actions = actions if runs else [("Start", lambda: containers.start(id))]
-        buttons = [self._button(text, self._acting(action)) for text, action in actions]
+        buttons = [self._button(text, self._acting(id, action)) for text, action in actions]
         buttons.append(self._button("Sure?" if self._sure == id else "Remove", lambda: self._remove(id)))
+        for button in buttons:
+            button.disabled = id in self._busy
         buttons.append(self._button("Look", lambda: self.look(id)))
         return kit.HBox([label, *buttons], layout=kit.Layout(flex_flow="row wrap"))
 
@@ -93,16 +102,26 @@ class Dashboard(Panel):
         made.on_click(lambda _button: press())
         return made
 
-    def _acting(self, action: Callable[[], object]) -> Callable[[], None]:
+    def _acting(self, id: str, action: Callable[[], object]) -> Callable[[], None]:
+        """A press: the action goes on beside the kernel's cells, for a program may take its time to end."""
+
         def act() -> None:
-            self._sure, self._said.value = "", ""
             try:
                 action()
             except LabdockError as error:
                 self._fail(error)
+            self._busy.discard(id)
             self.refresh()
 
-        return act
+        def press() -> None:
+            if id in self._busy:
+                return
+            self._busy.add(id)
+            self._sure, self._said.value = "", ""
+            self.refresh()
+            threading.Thread(target=act, name="labdock-act", daemon=True).start()
+
+        return press
 
     def _remove(self, id: str) -> None:
         """At the second press."""
@@ -110,7 +129,7 @@ class Dashboard(Panel):
             self._sure = id
             self.refresh()
             return
-        self._acting(lambda: self._client.containers.remove(id, force=True, volumes=True))()
+        self._acting(id, lambda: self._client.containers.remove(id, force=True, volumes=True))()
 
     def look(self, container: str) -> None:
         """Open its log, its charts and what was done for it, in the place of what was looked at before."""

@@ -29,3 +29,10 @@ class CommandFailed(Exception):
 
         first, *rest = str(self).split("\n")
         return [f"{RED}Error:{PLAIN} {printable(first)}", *map(printable, rest)]
+
+
+class Interrupted(KeyboardInterrupt):
+    """An interrupt of labdock's own work, shown without the way through its insides."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{RED}Error:{PLAIN} {self}"]

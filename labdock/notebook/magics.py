@@ -17,6 +17,8 @@ NAMES = (
     ("explain", "line"),
     ("in", "cell"),
 )
+#: What an interrupted cell fails with, unless its command knows better.
+INTERRUPTED = "interrupted; what the cell ran in the foreground was stopped"
 #: Commands whose input a cell's body is.
 TAKES_BODY = ("run", "exec")
 
@@ -122,9 +124,9 @@ class Magics:
                 face.close()
         except LabdockError as error:
             raise CommandFailed(error.message, hint=error.hint, error=error) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             # A traceback through labdock's insides would tell the user nothing.
-            raise CommandFailed("interrupted; what the cell ran in the foreground was stopped") from None
+            raise CommandFailed(str(interrupt) or INTERRUPTED) from None
         if isinstance(result, Exited):
             if result.exit_code:
                 raise CommandFailed(_ending(result.exit_code))

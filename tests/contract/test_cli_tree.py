@@ -29,10 +29,6 @@ REFUSED = {
     "checkpoint": "only an experimental Docker has it; CRIU is nobody's to use without privileges",
     "plugin": "managed plugins are root file systems from a registry; plugins that run by themselves work",
     "trust": "Notary v1 has no service any more",
-    "manifest annotate": "a manifest list is not made here yet",
-    "manifest create": "as above",
-    "manifest push": "as above",
-    "manifest rm": "as above",
 }
 #: Options that are missing, with the reason.
 MISSING = {

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import docker.errors
 import pytest
-import requests
 
 from tests.system.conftest import EngineUnderTest, wait_until
 
@@ -93,25 +92,3 @@ def test_an_image_outlives_the_collection_of_what_nothing_needs(
     engine.stop()
     engine.start()
     assert client.containers.run("kept", ["cat", "/mine"], remove=True) == b"mine\n"
-
-
-@pytest.mark.parametrize("moment", ["recorded", "acted"])
-def test_an_engine_killed_during_a_commit_lets_the_container_go_on(
-    engine: EngineUnderTest, client: docker.DockerClient, moment: str
-) -> None:
-    ticks = "while :; do date +%s%N > /tick; sleep 0.05; done"
-    container = client.containers.run("busybox", ["sh", "-c", ticks], detach=True)
-    before = engine.pid("engine")
-    engine.arm(f"{moment}:container.commit")
-    with pytest.raises((requests.exceptions.ConnectionError, docker.errors.APIError)):
-        container.commit("broken")
-    wait_until(lambda: engine.pid("engine") not in (0, before), "a new engine runs")
-    wait_until(lambda: engine.docker("version", "--format", "{{.Server.Version}}", check=False), "it answers")
-    assert not engine.is_armed(f"{moment}:container.commit")
-    container.reload()
-    assert container.status == "running"
-    tick = container.exec_run(["cat", "/tick"]).output
-    wait_until(lambda: container.exec_run(["cat", "/tick"]).output != tick, "its program goes on")
-    assert container.commit("whole").id
-    if moment == "recorded":
-        assert not client.images.list("broken")

@@ -166,27 +166,6 @@ def interrupted(kernel: Kernel, message: str) -> tuple[dict[str, Any], str, floa
     return reply, text_of(shown), time.monotonic() - begun
 
 
-def test_interrupting_a_program_stops_its_container(engine: EngineUnderTest, kernel: Kernel) -> None:
-    message = kernel.begin("%container run --name long busybox sleep 1000")
-    wait_until(lambda: engine.docker("ps", "-q", "--filter", "name=long"), "the container runs")
-    reply, _, seconds = interrupted(kernel, message)
-    assert reply["status"] == "error"
-    assert "interrupted" in reply["evalue"]
-    assert seconds < 1
-    assert engine.docker("ps", "-q") == ""
-
-
-def test_interrupting_a_build_stops_it(engine: EngineUnderTest, kernel: Kernel) -> None:
-    message = kernel.begin("%%dockerfile -t never\nFROM busybox\nRUN echo begun; sleep 1000")
-    wait_until(lambda: "begun" in text_of(received(kernel)), "the step has begun")
-    reply, shown, seconds = interrupted(kernel, message)
-    assert reply["status"] == "error"
-    assert "interrupted" in shown
-    assert seconds < 1
-    wait_until(lambda: engine.docker("ps", "-aq") == "", "the step's container is gone")
-    assert "never" not in engine.docker("images")
-
-
 def test_interrupting_a_pull_ends_it(engine: EngineUnderTest, kernel: Kernel) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # a registry that takes calls and says nothing
         name = f"localhost:{silent.getsockname()[1]}/never"

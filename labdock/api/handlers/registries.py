@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from labdock.api.answers import COMMON_HEADERS, json_answer
-from labdock.api.bodies import read_object
+from labdock.api.bodies import read_bytes, read_object
 from labdock.api.call import Call
 from labdock.errors import InvalidRequest
 
@@ -35,6 +35,18 @@ async def manifest(call: Call) -> web.StreamResponse:
     body, media_type, digest = await call.engine.registries.manifest(name, _auth(call))
     headers = {**COMMON_HEADERS, "Content-Type": media_type, "Docker-Content-Digest": digest}
     return web.Response(body=body, headers=headers)
+
+
+async def put_manifest(call: Call) -> web.StreamResponse:
+    """The body becomes ``name``'s manifest; ``from``: the repository that has its blobs."""
+    name = call.query.text("name")
+    if not name:
+        raise InvalidRequest("name (of the image) is missing")
+    body = await read_bytes(call.request)
+    source = call.query.text("from") or ""
+    kind = call.request.content_type
+    digest = await call.engine.registries.put_manifest(name, source, body, kind, _auth(call))
+    return json_answer({"Digest": digest, "Size": len(body)}, status=201)
 
 
 def _auth(call: Call) -> str:

@@ -136,6 +136,11 @@ class Unpacker:
                 fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
             self._settle(entry, fd)
             os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+        except BaseException:
+            # Half a file would look like a whole one to whoever finds it.
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+            raise
         finally:
             os.close(fd)
 

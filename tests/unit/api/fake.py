@@ -499,6 +499,9 @@ class FakeRegistries:
     async def manifest(self, name: str, auth: str) -> tuple[bytes, str, str]:
         return b'{"schemaVersion":2}', "application/vnd.oci.image.manifest.v1+json", IMAGE
 
+    async def put_manifest(self, name: str, source: str, body: bytes, media_type: str, auth: str) -> str:
+        return f"{name} {source} {len(body)} {media_type} {auth}"
+
 
 class FakeBuilds:
     def __init__(self) -> None:

@@ -164,6 +164,8 @@ LINES: list[tuple[str, str, Any, int, Check]] = [
     ("GET", "/distribution/example.com:5000/a/b:1/json", None, 200, lambda f: "Platforms" in f),
     ("GET", "/labdock/manifest?name=x", None, 200, lambda b: b == b'{"schemaVersion":2}'),
     ("GET", "/labdock/manifest", None, 400, message("^name")),
+    ("PUT", "/labdock/manifest?name=x&from=y", b"{}", 201, lambda f: f["Digest"].startswith("x y 2 ") and f["Size"] == 2),
+    ("PUT", "/labdock/manifest", b"{}", 400, message("^name")),
     ("POST", "/images/create?fromImage=nope", None, 404, message("repository does not exist")),
     ("POST", "/images/create?fromImage=nope", None, 404, lambda f: f["hint"] == "load it"),
     ("GET", "/images/get", None, 400, message("^names")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from typing import Any
 
@@ -107,11 +109,20 @@ def test_a_manifest_is_shown_as_it_came() -> None:
     shown: Any = ask(Face(script), "manifest inspect localhost:5000/a")
     assert json.loads(str(shown)) == manifest
     assert (shown.data, shown.digest) == (data, "sha256:ab")
+    platform = {"os": "linux", "architecture": "arm64"}
+    script.on("GET", "/distribution/localhost:5000/a@sha256:ab/json", Reply(json={"Platforms": [platform]}))
     verbose = json.loads(str(ask(Face(script), "manifest inspect -v localhost:5000/a")))
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     assert verbose == {
         "Ref": "localhost:5000/a:latest",
-        "Descriptor": {"mediaType": headers["Content-Type"], "digest": "sha256:ab", "size": len(data)},
-        "Manifest": manifest,
+        "Descriptor": {
+            "mediaType": headers["Content-Type"],
+            "digest": digest,
+            "size": len(data),
+            "platform": platform,
+        },
+        "Raw": base64.b64encode(data).decode(),
+        "OCIManifest": manifest,
     }
 
 

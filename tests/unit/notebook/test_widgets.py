@@ -94,9 +94,30 @@ def test_the_dashboards_buttons_do_what_they_say(stage: Stage) -> None:
     board = Dashboard(stage.client(), stage.client)
     assert list(buttons(board)) == ["Stop", "Restart", "Remove", "Look"]
     buttons(board)["Stop"].click()
-    assert list(buttons(board)) == ["Start", "Remove", "Look"]
+    until(lambda: list(buttons(board)) == ["Start", "Remove", "Look"], "it was stopped")
+    until(lambda: not buttons(board)["Start"].disabled, "the stop is over")
     buttons(board)["Start"].click()
-    assert "Stop" in buttons(board)
+    until(lambda: "Stop" in buttons(board), "it was started")
+    board.close()
+
+
+def test_a_long_stop_leaves_the_kernel_free_and_can_be_asked_for_once(stage: Stage) -> None:
+    slow = threading.Event()
+
+    def stop(_asked: Asked) -> Reply:
+        assert slow.wait(20)
+        stage.state = "exited"
+        return Reply(204)
+
+    stage.script.on("POST", f"/containers/{ID}/stop", stop)
+    board = Dashboard(stage.client(), stage.client)
+    first = buttons(board)["Stop"]
+    first.click()
+    assert [button.disabled for button in buttons(board).values()] == [True, True, True, False]
+    first.click()
+    slow.set()
+    until(lambda: "Start" in buttons(board) and not buttons(board)["Start"].disabled, "it has stopped")
+    assert len([asked for asked in stage.script.asked if asked.path.endswith("stop")]) == 1
     board.close()
 
 
@@ -105,7 +126,7 @@ def test_removing_asks_first(stage: Stage) -> None:
     buttons(board)["Remove"].click()
     assert not any(asked.method == "DELETE" for asked in stage.script.asked)
     buttons(board)["Sure?"].click()
-    assert any(asked.method == "DELETE" for asked in stage.script.asked)
+    until(lambda: any(asked.method == "DELETE" for asked in stage.script.asked), "it was removed")
     board.close()
 
 
@@ -114,9 +135,8 @@ def test_an_error_is_one_line_with_its_hint(stage: Stage) -> None:
     stage.script.on("POST", f"/containers/{ID}/stop", words)
     board = Dashboard(stage.client(), stage.client)
     buttons(board)["Stop"].click()
-    said = board.widget.children[1].value
-    assert "it is &lt;img" in said
-    assert "do &lt;img" in said
+    until(lambda: "it is &lt;img" in board.widget.children[1].value, "the error is said")
+    assert "do &lt;img" in board.widget.children[1].value
     board.close()
 
 
