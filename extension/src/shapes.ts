@@ -221,3 +221,10 @@ export interface ICard {
   names: string[];
   title?: string;
 }
+
+/** A container's image, the name it was asked for by, and whether its web applications may be opened. */
+export interface ITrust {
+  image: string;
+  name: string;
+  trusted: boolean;
+}

@@ -108,8 +108,9 @@ def _shown(face: Face, deployment: Deployment) -> Result:
     if not face.keeps_results:
         return Text("")
     from labdock.commands.compose_showing import table
+    from labdock.commands.ports import find_links
 
-    return table(deployment.containers())
+    return table(deployment.containers(), find_links(face.environment))
 
 
 def _attached(

@@ -118,6 +118,10 @@ class LabServer:
         headers = {"Authorization": f"token {self.token}"}
         urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers, method="DELETE"), timeout=30)
 
+    def forget_trust(self) -> None:
+        """As if no image had been trusted."""
+        (self._jupyter / "data" / "labdock" / "trusted-images.json").unlink()
+
     def kill(self) -> None:
         """End it at once, as a crash does."""
         assert self._process is not None
