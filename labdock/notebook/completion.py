@@ -42,14 +42,33 @@ class Completion:
         completer = getattr(self._shell, "Completer", None)
         if completer is None or not hasattr(completer, "custom_matchers"):
             return
-        from IPython.core.completer import context_matcher
+        unregister(self._shell)
+        try:
+            from IPython.core.completer import context_matcher
+        except ImportError:
+            # quirk: Colab has IPython 7.34, whose matchers get a word and know of no help.
+            completer.custom_matchers.append(self._plain_matcher(completer))
+            return
 
         @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]
         def match(context: Any) -> Any:
             return self._answer(context)
 
-        unregister(self._shell)
         completer.custom_matchers.append(match)
+
+    def _plain_matcher(self, completer: Any) -> Callable[[str], list[str]]:
+        def match(text: str) -> list[str]:
+            line = completer.text_until_cursor
+            try:
+                found = self.complete(line, line, in_body=False) or []
+            except (LabdockError, ValueError):
+                return []
+            # What is completed may begin before the word: IPython's words end at a colon, names of images don't.
+            begun = len(line.rsplit(None, 1)[-1]) - len(text) if line and not line[-1].isspace() else 0
+            return [name[max(begun, 0) :] for name, _ in found]
+
+        match.matcher_identifier = IDENTIFIER  # type: ignore[attr-defined]
+        return match
 
     def _answer(self, context: Any) -> Any:
         from IPython.core.completer import SimpleCompletion

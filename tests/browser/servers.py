@@ -113,6 +113,10 @@ class LabServer:
         with urllib.request.urlopen(asked, timeout=timeout) as answer:
             return json.load(answer)
 
+    def forget_trust(self) -> None:
+        """As if no image had been trusted."""
+        (self._jupyter / "data" / "labdock" / "trusted-images.json").unlink()
+
     def kill(self) -> None:
         """End it at once, as a crash does."""
         assert self._process is not None

@@ -16,6 +16,7 @@ import { pauseIcon } from '../icons';
 import { isAlive } from '../panel/rows';
 import type { IContainer } from '../shapes';
 import { addAction, type ICommandHost } from './registry';
+import { isTrusted } from './trust';
 
 export function addContainerCommands(host: ICommandHost): string[] {
   return [...addLife(host), ...addRemoval(host), ...addAccess(host), ...addNaming(host)];
@@ -134,7 +135,7 @@ function addAccess(host: ICommandHost): string[] {
     properties: { port: { type: 'number', description: trans.__('The port in the container') } },
     execute: async (one, args) => {
       const port = typeof args.port === 'number' ? args.port : await choosePort(host, one);
-      if (port !== undefined) {
+      if (port !== undefined && (await isTrusted(host, one.id, port))) {
         const { openPage } = await import('../inspect/page');
         openPage(host, portUrl(model.api.settings, one.id, port), `${one.name}:${port}`);
       }

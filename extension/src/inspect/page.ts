@@ -16,10 +16,12 @@ export function openInspection(host: ICommandHost, name: string, value: unknown)
   show(host, content, name, inspectorIcon);
 }
 
-/** A page that a container serves, in a tab: it may run scripts, but is not this page's equal. */
+/** A page that a container of a trusted image serves, in a tab. It can't lead JupyterLab itself elsewhere. */
 export function openPage(host: ICommandHost, url: string, name: string): void {
-  // Without allow-same-origin: what a container serves must not act as the user of this server.
-  const content = new IFrame({ sandbox: ['allow-scripts', 'allow-forms', 'allow-popups', 'allow-downloads'] });
+  // With its own origin: without one it has no cookies, and the server gives it nothing but its first page.
+  const content = new IFrame({
+    sandbox: ['allow-same-origin', 'allow-scripts', 'allow-forms', 'allow-modals', 'allow-popups', 'allow-downloads']
+  });
   content.url = url;
   content.addClass('jp-labdock-page');
   show(host, content, name, launchIcon);
