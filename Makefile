@@ -11,6 +11,7 @@ setup: ## system packages, devices, ids and .venv, for the demo and the tests
 	@scripts/venv.sh
 	@scripts/extension.sh
 	@scripts/clients.sh
+	@scripts/fronts.sh
 
 setup-demo: ## the same without the docker command line
 	@scripts/system.sh base
