@@ -10,6 +10,7 @@ setup: ## system packages, devices, ids and .venv, for the demo and the tests
 	@scripts/system.sh test
 	@scripts/venv.sh
 	@scripts/extension.sh
+	@scripts/fronts.sh
 
 setup-demo: ## the same without the docker command line
 	@scripts/system.sh base

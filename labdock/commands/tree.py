@@ -271,9 +271,11 @@ BUILDER = {
 }
 ROOT = {
     **{name: place for name, place in CONTAINER.items() if name not in ("ls", "inspect", "prune")},
+    "__complete": ("completing:answer", ""),
     "api": ("contract:api", "Show the endpoints that the engine serves"),
     "build": IMAGE["build"],
     "builder": ("tree:builder", "Manage builds"),
+    "completion": ("completing:completion", "Print a shell's script for tab completion"),
     "compose": ("compose:compose", "Define and run several containers by one file"),
     "container": ("tree:container", "Manage containers"),
     "context": ("tree:context", "Manage contexts: which engine is meant"),
