@@ -38,7 +38,7 @@ CALLS = (
     ("%container logs", 3.0, f"logs {WEB}", f"b''.join(data for _, data in client.containers.logs({WEB!r}))"),
     ("%container top", 3.0, f"top {WEB}", f"client.containers.top({WEB!r})"),
     ("%container exec", 1.2, f"exec {WEB} {TRUE}", f"web.exec({TRUE.split()})"),
-    ("%container run --rm", 1.2, f"run --rm {IMAGE} {TRUE}", f"client.containers.run({IMAGE!r}, {TRUE.split()})"),
+    ("%container run --rm", 2.0, f"run --rm {IMAGE} {TRUE}", f"client.containers.run({IMAGE!r}, {TRUE.split()})"),
 )
 #: Runs in the kernel. Each call goes on until its result is there; showing it is not part of it.
 PROGRAM = """
@@ -159,7 +159,7 @@ def _beside_a_shell(
 ) -> list[Row]:
     """From the cell's message to its end, beside the whole life of a ``docker`` process."""
     docker = shutil.which("docker", path=ours.environment["PATH"])
-    commands = {SHELL: (docker, "--host", f"unix://{ours.socket}")} if docker else {}
+    commands: dict[str, tuple[str, ...]] = {SHELL: (docker, "--host", f"unix://{ours.socket}")} if docker else {}
     if peer is not None:
         commands["docker"] = peer.command
     environment = ours.environment | {"DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": str(home / "docker-config")}
@@ -190,13 +190,12 @@ def _beside_a_shell(
     def run_cell() -> None:
         kernel.run(f"%container run --rm {IMAGE} {BUSYBOX} true")
 
-    counts = {"rounds": rounds, "warmup": warmup}
     against = tuple(commands)
     runs = {OURS: run_cell} | {n: cli(c, "run", "--rm", IMAGE, BUSYBOX, "true") for n, c in commands.items()}
     builds = {OURS: build_cell} | {
         n: cli(c, "build", "-q", "-t", "bench-cell", "-", stdin=fresh) for n, c in commands.items()
     }
     return [
-        Row("run --rm in a cell, beside a shell", 1.0, interleave(runs, **counts), against),
-        Row("build of two steps in a cell", 1.0, interleave(builds, **counts), against),
+        Row("run --rm in a cell, beside a shell", 1.0, interleave(runs, rounds=rounds, warmup=warmup), against),
+        Row("build of two steps in a cell", 1.0, interleave(builds, rounds=rounds, warmup=warmup), against),
     ]
