@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,10 @@ from tests.system.conftest import EngineUnderTest
 
 pytestmark = [pytest.mark.browser, pytest.mark.limit(180)]
 FRONTS = Path(__file__).parents[2] / "build" / "fronts"
-CELLS = (("%%dockerfile -t x\nFROM busybox\nRUN true", []), ("import os", []))
+CELLS: tuple[tuple[str, list[dict[str, Any]]], ...] = (
+    ("%%dockerfile -t x\nFROM busybox\nRUN true", []),
+    ("import os", []),
+)
 TYPES = ".content.widgets.map(cell => cell.model.mimeType).slice(-2).join()"
 
 
