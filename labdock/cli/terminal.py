@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -134,6 +134,9 @@ class Terminal:
                 lines = ["\x1b[H" + lines[0], *lines[1:], "\x1b[J"]
             text = "\n".join(lines) + ("" if redraws else "\n")
             self.write("stdout", text.encode("utf-8", "backslashreplace"))
+
+    def picture(self, text: Callable[[], str], html: Callable[[], str]) -> Callable[[bool], None]:
+        return lambda last: None
 
     def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
         from labdock.cli.transfer import Board, show_live, show_plain

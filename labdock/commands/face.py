@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -79,6 +79,12 @@ class Face(Protocol):
         """Show each of *shots* in the place of the one before, until they end.
 
         An interrupt is no error in a cell; in a terminal it is docker's exit code, KeyboardInterrupt.
+        """
+
+    def picture(self, text: Callable[[], str], html: Callable[[], str]) -> Callable[[bool], None]:
+        """Something that changes while work goes on; whoever works calls what is given when it has changed.
+
+        Call it ten times a second at most, and with True for the last time. A terminal shows none.
         """
 
     def ask(self, prompt: str, *, secret: bool = False) -> str:

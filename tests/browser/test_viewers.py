@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import FilePayload
 
 from tests.browser import axe
-from tests.browser.pages import LabPage
+from tests.browser.pages import THEMES, LabPage
 from tests.system.conftest import EngineUnderTest
 
 pytestmark = pytest.mark.browser
@@ -116,3 +116,41 @@ def test_files_are_browsed_uploaded_and_downloaded(lab: LabPage, engine: EngineU
     files.locator("tr", has_text="sent.txt").wait_for()
     assert engine.docker("cp", "files:/data/in/sent.txt", "-", check=True).count("from the browser") == 1
     lab.picture("files")
+
+
+def test_what_the_engine_knows_is_unfolded_searched_and_copied(lab: LabPage, engine: EngineUnderTest) -> None:
+    id = run(engine, "known", "sleep 600")
+    lab.begin("labdock:inspect", id=id)
+    view = lab.find(".jp-labdock-inspect")
+    lines = view.locator("[role=treeitem]")
+    lines.first.wait_for()
+    for theme in THEMES:
+        lab.theme(theme)
+        assert axe.violations(lab, ".jp-labdock-inspect") == [], theme
+    assert axe.small_targets(lab, ".jp-labdock-inspect") == []
+    lab.picture("inspect")
+    view.get_by_role("button", name="Fold all", exact=True).click()
+    before = lines.count()
+    lines.filter(has_text="HostConfig").click()
+    assert lines.count() > before
+    search = view.locator("input[type=search]")
+    search.fill("sleep 600")
+    view.locator("[role=status]", has_text="matches").wait_for()
+    assert lines.filter(has_text="Config").count() >= 1, "the way there is shown"
+    search.fill("stopTimeout")
+    lines.filter(has_text="StopTimeout").wait_for()
+    assert view.locator(".jp-labdock-mod-found").all_text_contents() == ["StopTimeout0"]
+    # By the keyboard: to the line, up the tree and down again, and what is chosen is copied.
+    view.locator("[role=tree]").focus()
+    lab.page.keyboard.press("End")
+    lab.page.keyboard.press("ControlOrMeta+c")
+    lab.wait("async () => await navigator.clipboard.readText() === '0'", "the value is in the clipboard")
+    lab.page.keyboard.press("ArrowLeft")
+    lab.page.keyboard.press("ArrowLeft")
+    lab.wait("!document.querySelector('.jp-labdock-inspect').textContent.includes('StopTimeout')", "folded up")
+    search.fill("")
+    view.locator("button", has_text="Copy Config").click()
+    lab.wait("async () => !!JSON.parse(await navigator.clipboard.readText()).Cmd", "the part is in the clipboard")
+    engine.docker("rename", "known", "renamed")
+    view.locator("button", has_text="Refresh").click()
+    lines.filter(has_text="/renamed").wait_for()

@@ -99,6 +99,16 @@ export async function attempt<T>(does: () => Promise<T> | T): Promise<T | undefi
   }
 }
 
+/** Say that it went well. quirk: a notification without a time is only kept under the bell, and never seen. */
+export function tell(message: string): void {
+  Notification.success(message, { autoClose: 5000 });
+}
+
+/** Say what is not as it was asked for; stays until it is put away. */
+export function warn(message: string): void {
+  Notification.warning(message, { autoClose: false });
+}
+
 export function complain(failure: IFailure): void {
   Notification.error(failure.hint ? `${failure.message}\n\n${failure.hint}` : failure.message, { autoClose: 10_000 });
 }

@@ -1,13 +1,12 @@
 /** Commands on images, networks and volumes, and those that make new ones. */
 
-import { Notification } from '@jupyterlab/apputils';
 import { addIcon, closeIcon, inspectorIcon, kernelIcon, runIcon } from '@jupyterlab/ui-components';
 
 import { pruneIcon, pullIcon } from '../icons';
 import { imageName, nameOf } from '../panel/rows';
 import { KINDS, type PruneKind } from '../shapes';
 import { confirm } from './containers';
-import { addAction, attempt, type ICommandHost, keyOf, targetOf } from './registry';
+import { addAction, attempt, complain, type ICommandHost, keyOf, targetOf } from './registry';
 
 export function addThingCommands(host: ICommandHost): string[] {
   return [...addImages(host), ...addRemovals(host), ...addMakers(host), ...addGeneral(host)];
@@ -165,9 +164,8 @@ function addGeneral(host: ICommandHost): string[] {
         attempt(async () => {
           const found = find(args);
           if (found) {
-            const value = await model.api.inspect(found.kind, found.key);
-            const { openInspection } = await import('../inspect/page');
-            openInspection(host, found.name, value);
+            const { openInspection } = await import('../inspect/view');
+            await openInspection(host, found.name, () => model.api.inspect(found.kind, found.key));
           }
         })
     })
@@ -196,7 +194,7 @@ function addGeneral(host: ICommandHost): string[] {
       execute: async () => {
         const failure = await model.startEngine();
         if (failure) {
-          Notification.error(failure.hint ? `${failure.message}\n\n${failure.hint}` : failure.message);
+          complain(failure);
         }
       }
     })

@@ -14,15 +14,19 @@ export const status: JupyterFrontEndPlugin<void> = {
   id: 'labdock:status',
   description: 'Counts running containers in the status bar.',
   autoStart: true,
-  requires: [ILabdock, IStatusBar],
-  optional: [ISettingRegistry, ITranslator],
+  requires: [ILabdock],
+  // Notebook 7 has none.
+  optional: [IStatusBar, ISettingRegistry, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     labdock: ILabdock,
-    bar: IStatusBar,
+    bar: IStatusBar | null,
     settings: ISettingRegistry | null,
     translator: ITranslator | null
   ): void => {
+    if (!bar) {
+      return;
+    }
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const item = new StatusItem(labdock.model, app.commands, trans);
     const activeStateChanged = new Signal<StatusItem, void>(item);
