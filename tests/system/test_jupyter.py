@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tornado.httpclient import HTTPResponse
 from tornado.httputil import url_concat
+from tornado.iostream import IOStream
 
-from labdock.jupyter import flattening
+from labdock.jupyter import flattening, live
 from labdock.jupyter.channels import WINDOW
-from tests.jupyter_servers import Page, serve
+from labdock.jupyter.outbox import Outbox
+from tests.jupyter_servers import Page, Server, serve
 from tests.system.conftest import EngineUnderTest, wait_until
 
 
@@ -267,5 +271,59 @@ def test_a_terminal_in_a_container_is_jupyters_own(engine: EngineUnderTest) -> N
             while f"42-in-{id[:12]}" not in seen:
                 kind, *words = await page.receive()
                 seen += "".join(map(str, words)) if kind == "stdout" else ""
+
+    asyncio.run(main())
+
+
+async def _stop_reading(server: Server) -> IOStream:
+    """A page whose websocket is open and who never reads a byte of it."""
+    key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+    stream = await server.listen("labdock/api/live", Connection="Upgrade", Upgrade="websocket", **key)
+    assert b"101 Switching" in await stream.read_until(b"\r\n\r\n")
+    return stream
+
+
+def test_a_page_that_stops_reading_is_cut_off_in_bounds_and_comes_back(
+    engine: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Outbox] = []
+
+    def make(send: Any, cut: Any) -> Outbox:
+        made.append(Outbox(send, cut, patience=3.0))
+        return made[-1]
+
+    monkeypatch.setattr(live, "Outbox", make)
+    # What is told of it is large, so that few changes fill what the kernel takes for a socket.
+    labels = [word for number in range(20) for word in ("--label", f"l{number}={'x' * 50_000}")]
+    id = engine.docker("create", "--name", "n0", *labels, "busybox", "top")
+
+    async def main() -> None:
+        async with serve(engine.environment) as server:
+            stuck = await _stop_reading(server)
+            page = await server.open()
+            await page.until_type("state")
+            number = most = 0
+            while not made[0].closed:
+                number += 1
+                name = f"n{number}"
+                await _do(engine, "rename", id, name)
+                while (await page.until_type("change", kind="container", id=id))["value"]["name"] != name:
+                    pass
+                most = max(most, made[0].size)
+            # One frame of each thing waited at the most, and the other page missed nothing meanwhile.
+            assert 0 < most < 5_000_000 and not made[1].closed
+            assert made[0].size == 0
+            stuck.close()
+            again = await server.open()
+            state = await again.until_type("state")
+            assert [one["name"] for one in state["containers"]] == [f"n{number}"]
+        # A server that ends, or starts, leaves what runs as it is.
+        await _do(engine, "start", id)
+        async with serve(engine.environment) as server:
+            page = await server.open()
+            await page.until_type("state")
+        async with serve(engine.environment) as server:
+            state = await (await server.open()).until_type("state")
+            assert [one["state"] for one in state["containers"]] == ["running"]
 
     asyncio.run(main())
