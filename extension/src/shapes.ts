@@ -148,7 +148,7 @@ export interface IChannels {
   pull: { request: { reference: string; platform?: string }; data: { layers: Record<string, ILayer> } };
   build: {
     request: { path: string; tag?: string; target?: string; args?: Record<string, string> };
-    data: { step?: string; text?: string };
+    data: { text: string };
   };
   compose: {
     request: { path: string; action: 'up' | 'down' | 'stop' | 'restart'; project?: string };

@@ -10,7 +10,7 @@ from jupyter_server.utils import url_path_join
 
 from labdock.commands.ports import RELAY, RELAY_ENGINE
 from labdock.jupyter import consent, files, proxy, pruning, rest, tools
-from labdock.jupyter.channels import Kind, jobs, logs, stats
+from labdock.jupyter.channels import Kind, builds, jobs, logs, stats
 from labdock.jupyter.desk import Desk
 from labdock.jupyter.live import Live
 
@@ -23,7 +23,7 @@ KINDS: dict[str, Kind] = {
     "logs": logs.follow_log,
     "stats": stats.watch_usage,
     "pull": jobs.pull,
-    "build": jobs.build,
+    "build": builds.build,
     "compose": jobs.compose,
     "bootstrap": jobs.bootstrap,
 }

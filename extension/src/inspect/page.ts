@@ -1,20 +1,10 @@
-/** Tabs for what the engine knows of a thing, and for what a container serves. */
+/** Tabs for what a container serves. */
 
 import { IFrame, MainAreaWidget } from '@jupyterlab/apputils';
-import { inspectorIcon, launchIcon } from '@jupyterlab/ui-components';
+import { launchIcon } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 
 import type { ICommandHost } from '../commands/registry';
-
-/** `value`, as JSON, in a tab. */
-export function openInspection(host: ICommandHost, name: string, value: unknown): void {
-  const content = new Widget({ node: document.createElement('pre') });
-  content.addClass('jp-labdock-output');
-  content.node.textContent = JSON.stringify(value, null, 2);
-  content.node.tabIndex = 0;
-  content.node.setAttribute('aria-label', host.trans.__('What the engine knows of %1', name));
-  show(host, content, name, inspectorIcon);
-}
 
 /** A page that a container of a trusted image serves, in a tab. It can't lead JupyterLab itself elsewhere. */
 export function openPage(host: ICommandHost, url: string, name: string): void {
@@ -27,7 +17,7 @@ export function openPage(host: ICommandHost, url: string, name: string): void {
   show(host, content, name, launchIcon);
 }
 
-function show(host: ICommandHost, content: Widget, name: string, icon: typeof inspectorIcon): void {
+function show(host: ICommandHost, content: Widget, name: string, icon: typeof launchIcon): void {
   const widget = new MainAreaWidget({ content });
   widget.title.label = name;
   widget.title.icon = icon;
