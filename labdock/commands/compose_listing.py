@@ -115,11 +115,11 @@ def version(face: Face, /, form: str, short: bool) -> Result:
     return Text(f"Docker Compose version v{SPOKEN} (labdock {__version__})")
 
 
-@command("refused", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@command("refused", context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def refused(context: click.Context, /, words: tuple[str, ...]) -> Result:
-    """What Docker Compose has and labdock has not."""
+    """Refused: Docker Compose has it, labdock has not."""
     hints = {
         "bridge": "it makes files for another orchestrator out of a project; labdock runs projects",
         "publish": "`compose config` writes the project as one file, `compose push` sends its images",
