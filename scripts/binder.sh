@@ -40,9 +40,9 @@ say "pip install -r binder/requirements.txt"
 begun=$SECONDS
 jovyan "$python" -m venv "$home/.venv"
 jovyan pip install --quiet --disable-pip-version-check --no-input --no-cache-dir -r binder/requirements.txt
-echo "done after $((SECONDS - begun)) s; git status: $(jovyan git status --porcelain --untracked-files=normal | grep -v '^?? .venv/$' || echo clean)"
-jovyan jupyter labextension list 2>&1 | grep -i labdock
-jovyan jupyter server extension list 2>&1 | grep -i -A1 'labdock enabled'
+echo "done after $((SECONDS - begun)) s; git status: $(jovyan git status --porcelain --untracked-files=normal | grep -v -x -F '?? .venv/' || echo clean)"
+jovyan jupyter labextension list 2>&1 | grep -i 'labdock v'
+jovyan jupyter server extension list 2>&1 | grep -i 'labdock'
 say "import labdock; labdock --version"
 jovyan python -c 'import labdock'
 jovyan labdock --version
