@@ -16,7 +16,6 @@ from unittest import mock
 from urllib.parse import urlencode
 
 from jupyter_core.utils import ensure_async
-from jupyter_server.auth import Authorizer
 from jupyter_server.serverapp import ServerApp
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.httpserver import HTTPServer
@@ -31,13 +30,6 @@ TOKEN = "the-token-of-this-test"
 DEADLINE = 30.0
 
 Frame = dict[str, Any]
-
-
-class Refuser(Authorizer):
-    """As another user's authoriser: reading and doing are refused for what is labdock's."""
-
-    def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
-        return resource != "labdock"
 
 
 class Page:
@@ -198,7 +190,6 @@ async def serve(
     *,
     base: str = "/",
     root: Path | None = None,
-    authorizer: type[Authorizer] | None = None,
     strict: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Server]:
@@ -219,7 +210,6 @@ async def serve(
                 allow_unauthenticated_access=not strict,
                 reraise_server_extension_failures=True,
                 log_level="WARN",
-                **({"authorizer_class": authorizer} if authorizer else {}),
             )
             config.ServerApp.update(settings)
             config.IdentityProvider.token = TOKEN

@@ -13,7 +13,7 @@ from labdock.build.changes import apply_changes
 from labdock.build.job import format_time
 from labdock.engine.changes import Hidden, find_stubs
 from labdock.engine.conduits import run_alone
-from labdock.engine.creation import merge_env
+from labdock.engine.creation import add_defaults
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
@@ -206,7 +206,7 @@ def merge(wanted: RuntimeConfig, own: RuntimeConfig) -> RuntimeConfig:
         wanted,
         user=wanted.user or own.user,
         exposed_ports={**own.exposed_ports, **wanted.exposed_ports},
-        env=merge_env(own.env, wanted.env),
+        env=add_defaults(wanted.env, own.env),
         entrypoint=entrypoint,
         cmd=cmd,
         volumes={**own.volumes, **wanted.volumes},

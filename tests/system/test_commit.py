@@ -57,7 +57,7 @@ def test_a_commit_has_the_containers_own_changes_and_config(client: docker.Docke
     base = client.images.get("busybox")
     assert image.attrs["Parent"] == base.id and image.tags == ["made:1"]
     assert image.attrs["Author"] == "me" and image.attrs["Comment"] == "why"
-    assert image.attrs["Config"]["Env"][-2:] == ["A=1", "B=2"] and image.attrs["Config"]["Labels"] == {"l": "m"}
+    assert image.attrs["Config"]["Env"][:2] == ["B=2", "A=1"] and image.attrs["Config"]["Labels"] == {"l": "m"}
     history = image.history()
     assert history[0]["Comment"] == "why" and history[0]["CreatedBy"] == f"sh -c {work}"
     assert len(history) == len(base.history()) + 1

@@ -7,12 +7,14 @@ import html
 import json
 import re
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import HTTPStreamClosedError
 from tornado.websocket import websocket_connect
 
+from labdock.jupyter import wire
 from labdock.jupyter.desk import Desk
 from labdock.jupyter.trust import Trust
 from tests import web_app
@@ -84,6 +86,12 @@ def test_an_application_opens_in_a_tab(engine: EngineUnderTest, tmp_path: Path) 
             said = await server.ask(f"{app}/cgi-bin/show", "POST", b"x" * 100_000)
             assert said.body == b"x" * 100_000
             assert (await server.ask(app + "/", token=None)).code in (302, 403)
+            # With a port opened and a page that looks, nothing is asked of the engine while nothing happens.
+            page = await server.open()
+            await page.until_type("state")
+            with mock.patch.object(wire, "connect") as asked:
+                assert await page.is_silent(1)
+            assert asked.call_count == 0
             # An application that is told its whole address, and knows it.
             whole = "labdock/port-absolute/web/8080/cgi-bin"
             assert (await server.ask(f"{whole}/show")).code == 404
