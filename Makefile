@@ -10,6 +10,8 @@ setup: ## system packages, devices, ids and .venv, for the demo and the tests
 	@scripts/system.sh test
 	@scripts/venv.sh
 	@scripts/extension.sh
+	@scripts/clients.sh
+	@scripts/fronts.sh
 
 setup-demo: ## the same without the docker command line
 	@scripts/system.sh base
@@ -58,5 +60,5 @@ picture: ## the README's pictures: the demo's page and the side bar, by headless
 	@scripts/picture.sh
 
 clean: ## remove what these targets made in the checkout
-	@rm -rf build dist .venv .mypy_cache .ruff_cache labdock/labextension extension/lib extension/node_modules
+	@rm -rf build dist .venv .mypy_cache .ruff_cache labdock/labextension extension/lib extension/node_modules tests/contract/node/node_modules
 	@find labdock tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from urllib.parse import urlencode
 
 from jupyter_core.utils import ensure_async
-from jupyter_server.auth import Authorizer
 from jupyter_server.serverapp import ServerApp
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 from traitlets.config import Config
@@ -28,13 +30,6 @@ TOKEN = "the-token-of-this-test"
 DEADLINE = 30.0
 
 Frame = dict[str, Any]
-
-
-class Refuser(Authorizer):
-    """As another user's authoriser: reading and doing are refused for what is labdock's."""
-
-    def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
-        return resource != "labdock"
 
 
 class Page:
@@ -119,6 +114,7 @@ class Server:
         self.desk: Desk = app.web_app.settings["labdock_desk"]
         self._client = AsyncHTTPClient(force_instance=True)
         self._pages: list[Page] = []
+        self._streams: list[IOStream] = []
 
     async def ask(
         self,
@@ -149,6 +145,26 @@ class Server:
         )
         return await self._client.fetch(request, raise_error=False)
 
+    async def listen(self, path: str, **headers: str) -> IOStream:
+        """A connection on which *path* was asked for: the answer's bytes, to read or not."""
+        stream = IOStream(socket.socket())
+        await stream.connect((self.host.partition(":")[0], int(self.host.partition(":")[2])))
+        lines = {"Host": self.host, "Authorization": f"token {TOKEN}", **headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        await stream.write(f"GET {self.base}{path} HTTP/1.1\r\n{head}\r\n".encode())
+        self._streams.append(stream)
+        return stream
+
+    async def log_in(self, token: str = TOKEN) -> str:
+        """The cookies of a browser that came with the token in its address."""
+        found = await self.ask(f"?token={token}", token=None)
+        return "; ".join(each.partition(";")[0] for each in found.headers.get_list("Set-Cookie"))
+
+    async def post_form(self, path: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> HTTPResponse:
+        """As a browser sends a form."""
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return await self.ask(path, "POST", urlencode(fields).encode(), token=None, headers={**headers, **kind})
+
     async def open(
         self, token: str | None = TOKEN, headers: Mapping[str, str] | None = None, path: str = "labdock/api/live"
     ) -> Page:
@@ -163,6 +179,8 @@ class Server:
     async def close(self) -> None:
         for page in self._pages:
             await page.close()
+        for stream in self._streams:
+            stream.close()
         self._client.close()
 
 
@@ -172,7 +190,6 @@ async def serve(
     *,
     base: str = "/",
     root: Path | None = None,
-    authorizer: type[Authorizer] | None = None,
     strict: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Server]:
@@ -193,7 +210,6 @@ async def serve(
                 allow_unauthenticated_access=not strict,
                 reraise_server_extension_failures=True,
                 log_level="WARN",
-                **({"authorizer_class": authorizer} if authorizer else {}),
             )
             config.ServerApp.update(settings)
             config.IdentityProvider.token = TOKEN

@@ -47,10 +47,21 @@ def closure(names: Iterable[str]) -> dict[str, Distribution]:
 
 def module_files(parts: Distribution) -> Iterator[tuple[str, Path]]:
     """(name below site-packages, path) of the files of a distribution; scripts are left out."""
+    if parts.metadata["Name"] == "labdock":
+        yield from _own_files()
     for file in parts.files or ():
         path = Path(str(parts.locate_file(file)))
         if ".." not in file.parts and path.is_file():
             yield str(file), path
+
+
+def _own_files() -> Iterator[tuple[str, Path]]:
+    """labdock's modules: it is installed as a checkout. The JavaScript is of no use in a kernel."""
+    root = Path(__file__).parents[1]
+    for path in sorted((root / "labdock").rglob("*")):
+        inner = path.relative_to(root)
+        if path.is_file() and not {"labextension", "__pycache__"} & set(inner.parts):
+            yield str(inner), path
 
 
 def _libraries(paths: Iterable[str]) -> set[str]:

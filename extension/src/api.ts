@@ -11,6 +11,7 @@ import type {
   IKernelRequest,
   IPrunePreview,
   IState,
+  ITrust,
   Kind,
   PruneKind
 } from './shapes';
@@ -147,6 +148,15 @@ export class Api {
   /** What the engine says of one thing, in full. */
   inspect(kind: Kind, id: string): Promise<unknown> {
     return this.request(`docker/${kind}s/${encodePath(id)}${kind === 'container' || kind === 'image' ? '/json' : ''}`);
+  }
+
+  /** Whether what a container's image serves may be opened on this server's own origin. */
+  trust(container: string): Promise<ITrust> {
+    return this.request('trust', {}, { container });
+  }
+
+  trustImage(image: string): Promise<void> {
+    return this.post('trust', { image });
   }
 
   // --- images, networks, volumes ---

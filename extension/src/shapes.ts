@@ -148,7 +148,7 @@ export interface IChannels {
   pull: { request: { reference: string; platform?: string }; data: { layers: Record<string, ILayer> } };
   build: {
     request: { path: string; tag?: string; target?: string; args?: Record<string, string> };
-    data: { step?: string; text?: string };
+    data: { text: string };
   };
   compose: {
     request: { path: string; action: 'up' | 'down' | 'stop' | 'restart'; project?: string };
@@ -203,6 +203,7 @@ export interface IKernelRequest {
   network?: boolean | string;
   memory?: string;
   mounts?: string[];
+  api_socket?: boolean;
 }
 
 export type PruneKind = 'containers' | 'images' | 'networks' | 'volumes' | 'build';
@@ -219,4 +220,11 @@ export interface ICard {
   ids: string[];
   names: string[];
   title?: string;
+}
+
+/** A container's image, the name it was asked for by, and whether its web applications may be opened. */
+export interface ITrust {
+  image: string;
+  name: string;
+  trusted: boolean;
 }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from labdock.client.files import Files
     from labdock.client.images import Images
     from labdock.client.keyring import Keyring
+    from labdock.client.plugins import Plugins
     from labdock.client.registries import Registries
     from labdock.client.system import Networks, System, Volumes
 
@@ -116,6 +117,12 @@ class Client:
         from labdock.client.system import Networks
 
         return Networks(self._caller)
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        from labdock.client.plugins import Plugins
+
+        return Plugins(self._caller)
 
     @cached_property
     def volumes(self) -> Volumes:

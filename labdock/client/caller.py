@@ -140,3 +140,27 @@ def lines(answer: Answer, tick: float | None = None) -> Iterator[bytes]:
                 raise EngineUnreachable(f"the engine sent a line of more than {MAX_LINE} bytes")
         if rest.strip():
             yield rest
+
+
+class Lines:
+    """An answer's lines, to be waited for beside other things; ``fileno`` is readable when there are new ones."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._lines = lines(answer, 0)
+        self._answer = answer
+
+    def fileno(self) -> int:
+        """-1 once it is over."""
+        return self._answer.fileno()
+
+    def take(self) -> list[bytes]:
+        """What is there now, without waiting."""
+        found = []
+        for line in self._lines:
+            if not line:
+                break
+            found.append(line)
+        return found
+
+    def close(self) -> None:
+        self._answer.close()

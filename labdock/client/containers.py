@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, overload
 
-from labdock.client.caller import Caller, decode, lines, path
+from labdock.client.caller import Caller, Lines, decode, lines, path
 from labdock.client.results import (
     Container,
     ContainerSummary,
@@ -167,6 +167,10 @@ class Containers:
         """As stats, each second until it is removed; closing the iterator ends it."""
         for line in lines(self._caller.open("GET", path("containers", ref, "stats"))):
             yield decode(line, "stats")
+
+    def follow_stats(self, ref: str) -> Lines:
+        """What :meth:`watch_stats` gives, as lines of JSON that can be waited for beside other things."""
+        return Lines(self._caller.open("GET", path("containers", ref, "stats")))
 
     def update(self, ref: str, changes: Wire) -> tuple[str, ...]:
         """Change limits and the restart policy (HostConfig's members); the engine's warnings."""

@@ -7,38 +7,23 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from labdock.client.caller import Caller, lines, path
+from labdock.client.caller import Caller, Lines, lines, path
 from labdock.client.results import Network, Version, Volume, VolumesPruned, Wire, result
-from labdock.client.transport import Answer
 from labdock.schema.container import EndpointConfig
 from labdock.schema.events import Event
 
 Filters = Mapping[str, list[str]]
 
 
-class Listening:
+class Listening(Lines):
     """Events that the engine has begun to tell; ``fileno`` is readable when there are new ones."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._lines = lines(answer, 0)
-        self._answer = answer
-        self._decoder = msgspec.json.Decoder(Event)
-
-    def fileno(self) -> int:
-        """-1 once it is over."""
-        return self._answer.fileno()
-
-    def take(self) -> list[Event]:
+    def events(self) -> list[Event]:
         """What is there now, without waiting."""
-        found = []
-        for line in self._lines:
-            if not line:
-                break
-            found.append(self._decoder.decode(line))
-        return found
+        return [_EVENTS.decode(line) for line in self.take()]
 
-    def close(self) -> None:
-        self._answer.close()
+
+_EVENTS = msgspec.json.Decoder(Event)
 
 
 class System:

@@ -118,7 +118,7 @@ class Answer:
             early, self._early = self._early, b""
             yield from self._body.feed(early)
         while not self._body.finished and self._connection is not None:
-            if tick is not None and not select.select([self._connection], [], [], tick)[0]:
+            if tick is not None and not _is_readable(self._connection, tick):
                 yield b""
                 continue
             try:
@@ -245,7 +245,7 @@ class UnixTransport:
             while self._idle:
                 connection = self._idle.pop()
                 # An idle connection that can be read has been closed by the engine.
-                if not select.select([connection], [], [], 0)[0]:
+                if not _is_readable(connection, 0):
                     return connection
                 connection.close()
         return None
@@ -276,6 +276,13 @@ def connect(path: Path) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def _is_readable(connection: socket.socket, seconds: float) -> bool:
+    """Whether it is within *seconds*. By poll: select knows no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _send(connection: socket.socket, request: Request) -> None:

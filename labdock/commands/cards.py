@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from labdock.commands import html, units
+from labdock.commands.ports import Links, find_links
 from labdock.commands.results import Result, live_card
 
 if TYPE_CHECKING:
@@ -15,8 +18,9 @@ if TYPE_CHECKING:
 class ContainerCard(Result):
     """A container: ``id``, ``name``, ``state`` and ``container`` (all of it)."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, links: Links | None = None) -> None:
         self.container = container
+        self._links = links or find_links(os.environ)
         self.live = live_card("container", [container.id], [container.name.lstrip("/")])
 
     @property
@@ -44,14 +48,21 @@ class ContainerCard(Result):
             f"<b>{html.escape(self.name)}</b> {html.badge(self.state, html.state_colour(self.state))} "
             f'<span style="{html.FAINT}">{html.escape(self.container.image_name)} · {units.short(self.id)}</span>'
         )
-        lines = []
-        for port, bindings in self.ports.items():
-            for host in sorted({outer for _, outer in bindings if outer}):
-                link = html.port_link(host, html.port_address(host)) if port.endswith("/tcp") else f"port {host}"
-                lines.append(f'{link} <span style="{html.FAINT}">→ {html.escape(port)} in the container</span>')
-        if lines and (note := html.port_note()):
+        lines = list(self._port_lines())
+        if lines and (note := self._links.note):
             lines.append(f'<span style="{html.FAINT}">{html.escape(note)}</span>')
         return html.card(title, lines, html.state_colour(self.state))
+
+    def _port_lines(self) -> Iterator[str]:
+        for port, bindings in self.ports.items():
+            number, _, protocol = port.partition("/")
+            web = protocol == "tcp" and number.isdecimal()
+            hosts = sorted({outer for _, outer in bindings if outer})
+            if not hosts and web and self.state == "running" and self._links.relay:
+                yield self._links.link(self.id, int(number), 0)
+            for host in hosts:
+                link = self._links.link(self.id, int(number), host) if web else f"port {host}"
+                yield f'{link} <span style="{html.FAINT}">→ {html.escape(port)} in the container</span>'
 
 
 class ImageCard(Result):

@@ -50,13 +50,19 @@ def load(face: Face, named: tuple[str, ...] = (), *, by_labels: bool = False) ->
     *by_labels*: a name (-p) without files is enough, its containers tell the rest.
     """
     settings: Settings = click.get_current_context().meta[KEY]
-    if by_labels and settings.name and not settings.files and not os.environ.get("COMPOSE_FILE"):
+    if by_labels and settings.name and is_by_name():
         from labdock.compose.discovery import discover
         from labdock.compose.document import Where
         from labdock.compose.keys import project_name
 
         return discover(face.client, project_name(settings.name, Where("-p", 0)))
     return _read(face, settings, named)
+
+
+def is_by_name() -> bool:
+    """Whether the options name a project and no files."""
+    settings: Settings = click.get_current_context().meta[KEY]
+    return bool(settings.name) and not settings.files and not os.environ.get("COMPOSE_FILE")
 
 
 def _read(face: Face, settings: Settings, named: tuple[str, ...]) -> Project:

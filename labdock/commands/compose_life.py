@@ -41,6 +41,8 @@ def down(
 ) -> Result:
     """Stop and remove containers and networks."""
     deployment = _deployment(face, services)
+    # By its name it is all that is there when its turn comes, which may be more than a moment ago.
+    remove_orphans |= compose.is_by_name()
     deployment.down(services, volumes=volumes, orphans=remove_orphans, timeout=timeout, images=rmi)
     return Text("")
 
@@ -141,7 +143,8 @@ def remove(face: Face, /, services: tuple[str, ...], force: bool, stop_first: bo
         if face.ask(f"Going to remove {names}\nAre you sure? [yN] ").strip().lower() not in ("y", "yes"):
             return Text("")
     ids = {each.id for each in going}
-    deployment.backwards(
-        services, lambda each: deployment.members.remove(each, volumes=volumes) if each.id in ids else None
-    )
+    with deployment.turn.taken("rm"):
+        deployment.backwards(
+            services, lambda each: deployment.members.remove(each, volumes=volumes) if each.id in ids else None
+        )
     return Text("")

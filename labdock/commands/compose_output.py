@@ -7,7 +7,7 @@ import os
 import queue
 import select
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,8 @@ class Interleaved:
     """The logs of *containers* as (stream, line with its prefix), as they come; to the end of all of them.
 
     *again*: a container that starts again is followed again, and so is one that takes the place of another; a line
-    says with what code one ended. ``ended`` has those that are over, in the order of their ends.
+    says with what code one ended. ``ended`` has those that are over, in the order of their ends. *told* is called,
+    in some thread, when there is something to ``take``.
     """
 
     def __init__(
@@ -83,51 +84,86 @@ class Interleaved:
         colour: bool = False,
         prefix: bool = True,
         again: bool = False,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._query = query
         self._colour, self._prefix, self._again = colour, prefix, again
-        self._news: queue.Queue[News] = queue.Queue(MOST_WAITING)
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        #: Lines may have to wait for a place; what becomes of containers, which is told under the lock, may not.
+        self._places = threading.BoundedSemaphore(MOST_WAITING)
+        self._told = told
         self._halt = Halt()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._project = next((each.labels.get(labels.PROJECT, "") for each in containers), "")
         self._sources: dict[str, Source] = {}
-        for each in containers:
-            self._add(each.id, short_name(each), each.labels.get(labels.SERVICE, ""))
-        self._wide = max((len(source.name) for source in self._sources.values()), default=0)
-        self._services = {source.service for source in self._sources.values()}
+        self._alive: set[str] = set()
+        self._wide = 0
+        self._services: set[str] = set()
         self.ended: list[Source] = []
+        self.join(containers, follow=False)
 
     def _add(self, id: str, name: str, service: str) -> Source:
         known = next((source.colour for source in self._sources.values() if source.name == name), None)
         colour = COLOURS[len(self._sources) % len(COLOURS)] if known is None else known
         self._sources[id] = Source(id, name, service, colour)
+        self._alive.add(id)
+        self._wide = max(self._wide, len(name))
         return self._sources[id]
 
+    def listen(self, project: str, services: Collection[str], names: Iterable[str] = ()) -> None:
+        """From now on follow what starts of *services*; *names* are those that it will have."""
+        self._project = project
+        self._services |= set(services)
+        self._wide = max((self._wide, *(len(shortened(name, project)) for name in names)))
+        filters = {"type": ["container"], "label": [f"{labels.PROJECT}={project}"]}
+        heard = self._client.system.listen(filters=filters)
+        threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
+
+    def join(self, containers: Sequence[ContainerSummary], *, follow: bool = True) -> None:
+        """Take these in too, where they are not yet."""
+        with self._lock:
+            for each in containers:
+                if each.id not in self._sources:
+                    source = self._add(each.id, short_name(each), each.labels.get(labels.SERVICE, ""))
+                    self._services.add(source.service)
+                    if follow:
+                        self._follow(source)
+
+    def take(self) -> Iterator[tuple[str, bytes]]:
+        """What is there now, without waiting."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield from self._digest(self._news.get_nowait())
+
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        alive = set(self._sources)
         try:
-            if self._again and alive:
-                filters = {"type": ["container"], "label": [f"{labels.PROJECT}={self._project}"]}
-                heard = self._client.system.listen(filters=filters)
-                threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
             for source in list(self._sources.values()):
-                self._follow(source)
-            while alive:
-                news = self._news.get()
-                source = news.source
-                if news.line is not None:
-                    yield news.stream, self._prefix_of(source) + news.line
-                elif news.alive:
-                    alive.add(source.id)
-                elif source.id in alive:
-                    alive.discard(source.id)
-                    self.ended.append(source)
-                    yield "stdout", self._words(source)
+                if not source.reading and not source.run:
+                    self._follow(source)
+            yield from self.take()
+            while self._alive:
+                yield from self._digest(self._news.get())
         finally:
-            self._stopped.set()
-            self._halt.set()
+            self.close()
+
+    def close(self) -> None:
+        """Nothing more is read."""
+        self._stopped.set()
+        self._halt.set()
+
+    def _digest(self, news: News) -> Iterator[tuple[str, bytes]]:
+        source = news.source
+        if news.line is not None:
+            self._places.release()
+            yield news.stream, self._prefix_of(source) + news.line
+        elif news.alive:
+            self._alive.add(source.id)
+        elif source.id in self._alive:
+            self._alive.discard(source.id)
+            self.ended.append(source)
+            yield "stdout", self._words(source)
 
     def _words(self, source: Source) -> bytes:
         """What is said of a container's end."""
@@ -210,12 +246,12 @@ class Interleaved:
                     show(name, rest)
 
     def _put(self, news: News) -> None:
-        while not self._stopped.is_set():
-            try:
-                return self._news.put(news, timeout=TICK)
-            except queue.Full:
-                continue
-        return None
+        if news.line is not None:
+            while not self._places.acquire(timeout=TICK):
+                if self._stopped.is_set():
+                    return
+        self._news.put(news)
+        self._told()
 
     # Restarts.
 
@@ -223,7 +259,7 @@ class Interleaved:
         """Hear of the project's containers until it is over; what starts again is read again."""
         with contextlib.suppress(LabdockError), contextlib.closing(heard):
             while not self._stopped.is_set():
-                for event in heard.take():
+                for event in heard.events():
                     if event.action in TELLING:
                         self._heard(event.action, event.actor.id, event.actor.attributes)
                 if heard.fileno() < 0:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labdock.commands import compose
-from labdock.commands.listing import address, container_cell, container_row
-from labdock.commands.results import Exited, Records, Result, Text, render
+from labdock.commands.listing import address, container_cells, container_row
+from labdock.commands.ports import Links, find_links
+from labdock.commands.results import Exited, Records, Result, Text, printable, render
 from labdock.commands.tree import command
 from labdock.errors import InvalidRequest
 
@@ -30,7 +31,7 @@ COLUMNS = (
 )
 
 
-def table(found: Sequence[ContainerSummary], form: str | None = None, *, quiet: bool = False) -> Result:
+def table(found: Sequence[ContainerSummary], links: Links, form: str | None = None, *, quiet: bool = False) -> Result:
     """Containers as ``compose ps`` shows them."""
     from labdock.compose import labels
 
@@ -44,7 +45,7 @@ def table(found: Sequence[ContainerSummary], form: str | None = None, *, quiet: 
         COLUMNS,
         form=form,
         quiet="ID" if quiet else None,
-        cell=container_cell,
+        cell=container_cells(links),
         empty="no containers",
         kind="containers",
     )
@@ -68,7 +69,7 @@ def ps(
     found = deployment.containers(services, all=all_)
     if only_services:
         return Text("\n".join(dict.fromkeys(each.labels.get(labels.SERVICE, "") for each in found)))
-    return table(found, form, quiet=quiet)
+    return table(found, find_links(face.environment), form, quiet=quiet)
 
 
 def canonical(project: Project) -> dict[str, Any]:
@@ -206,7 +207,7 @@ def events(face: Face, /, services: tuple[str, ...], as_json: bool) -> Result:
                 "id": event.actor.id,
             }
             words = f"{event.time} container {event.action} {event.actor.id} (name={shown['name']})"
-            yield "stdout", (json.dumps(shown) if as_json else words).encode() + b"\n"
+            yield "stdout", (json.dumps(shown) if as_json else printable(words)).encode() + b"\n"
 
     face.follow(lines())
     return Exited(0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labdock.commands import compose
+from labdock.commands import compose, compose_table
 from labdock.commands.compose_output import Interleaved, Query, coloured
 from labdock.commands.results import Exited, Result, Text
 from labdock.commands.tree import command
@@ -17,7 +17,7 @@ from labdock.errors import InvalidRequest, Unsupported
 
 if TYPE_CHECKING:
     from labdock.commands.face import Face
-    from labdock.compose.project import Deployment
+    from labdock.compose.project import Deployment, Ways
 
 
 def scales(texts: tuple[str, ...]) -> dict[str, int]:
@@ -91,16 +91,13 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
         renew=options["renew_anon_volumes"],
         deadline=deadline,
     )
-    began = time.time()
-    try:
-        made = deployment.up(services, ways)
+    if not detach:
+        return _attached(face, deployment, services, ways, options)
+    with compose_table.shown(face, deployment, services):
+        deployment.up(services, ways)
         if options["wait"]:
             deployment.wait_all(services, deadline, limit)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; what was started goes on: `compose down` takes it away") from None
-    if detach:
-        return _shown(face, deployment)
-    return _attached(face, deployment, services, made, began, options)
+    return _shown(face, deployment)
 
 
 def _shown(face: Face, deployment: Deployment) -> Result:
@@ -108,36 +105,74 @@ def _shown(face: Face, deployment: Deployment) -> Result:
     if not face.keeps_results:
         return Text("")
     from labdock.commands.compose_showing import table
+    from labdock.commands.ports import find_links
 
-    return table(deployment.containers())
+    return table(deployment.containers(), find_links(face.environment))
 
 
 def _attached(
+    face: Face, deployment: Deployment, services: tuple[str, ...], ways: Ways, options: dict[str, Any]
+) -> Result:
+    """Show the output until all has ended, one has (when that is asked for), or the user gives up."""
+    shown = _shown_services(deployment, services, options)
+    query = Query(follow=True, since=f"{time.time():.9f}", timestamps=options["timestamps"])
+    colour, prefix = coloured(face, options["no_color"]), not options["no_log_prefix"]
+    crew = deployment.crew
+    lines = Interleaved(face.client, [], query, colour=colour, prefix=prefix, again=True, told=crew.wake)
+    with contextlib.closing(lines):
+        made = _up_with_output(face, deployment, services, ways, lines, shown)
+        return _until_over(face, deployment, made, lines, options)
+
+
+def _up_with_output(
     face: Face,
     deployment: Deployment,
     services: tuple[str, ...],
-    made: Collection[str],
-    began: float,
-    options: dict[str, Any],
-) -> Result:
-    """Show the output until all has ended, one has (when that is asked for), or the user gives up."""
+    ways: Ways,
+    lines: Interleaved,
+    shown: set[str],
+) -> list[str]:
+    """``up``; what has started is heard while what needs it is still waiting. The ids of the containers."""
     from labdock.compose.containers import service_of
+    from labdock.compose.settling import scale_of
 
-    shown = _shown_services(deployment, services, options)
-    found = [each for each in deployment.containers() if each.id in made and service_of(each) in shown]
-    query = Query(follow=True, since=f"{began:.9f}", timestamps=options["timestamps"])
-    colour, prefix = coloured(face, options["no_color"]), not options["no_log_prefix"]
-    lines = Interleaved(face.client, found, query, colour=colour, prefix=prefix, again=True)
-    watched = options["abort_on_container_exit"] or options["exit_code_from"]
+    def show() -> None:
+        for stream, data in lines.take():
+            face.write(stream, data)
+
+    project, crew = deployment.project, deployment.crew
+    counts = {name: ways.scale.get(name, scale_of(project.services[name])) for name in shown & project.services.keys()}
+    names = [deployment.members.name_of(name, n + 1) for name, count in counts.items() for n in range(count)]
+    lines.listen(project.name, shown, names)
+    crew.meanwhile = show
     try:
-        for stream, data in lines:
-            if data:
-                face.write(stream, data)
-            if lines.ended and (watched or (options["abort_on_container_failure"] and lines.ended[-1].code)):
-                face.say("Aborting on container exit...")
-                break
-        else:
-            return Exited(0)
+        with compose_table.telling(deployment):
+            made = deployment.up(services, ways)
+    finally:
+        crew.meanwhile = lambda: None
+    lines.join([each for each in deployment.containers() if each.id in made and service_of(each) in shown])
+    return made
+
+
+def _until_over(
+    face: Face, deployment: Deployment, made: Collection[str], lines: Interleaved, options: dict[str, Any]
+) -> Result:
+    watched = options["abort_on_container_exit"] or options["exit_code_from"]
+
+    def is_over() -> bool:
+        """One ended, and that is to be the end of all."""
+        return bool(lines.ended) and bool(watched or (options["abort_on_container_failure"] and lines.ended[-1].code))
+
+    try:
+        if not is_over():
+            for stream, data in lines:
+                if data:
+                    face.write(stream, data)
+                if is_over():
+                    break
+            else:
+                return Exited(0)
+        face.say("Aborting on container exit...")
         deployment.stop(timeout=options["timeout"], only=made)
     except KeyboardInterrupt:
         _give_up(face, deployment, made, options["timeout"])
@@ -193,7 +228,8 @@ def create(face: Face, /, services: tuple[str, ...], texts: tuple[str, ...], **o
     from labdock.compose.project import Ways
 
     deployment = compose.deploy(face, services)
-    deployment.up(services, Ways(no_start=True, scale=scales(texts), **options))
+    with compose_table.shown(face, deployment, services):
+        deployment.up(services, Ways(no_start=True, scale=scales(texts), **options))
     return _shown(face, deployment)
 
 
@@ -217,5 +253,6 @@ def scale(face: Face, /, texts: tuple[str, ...], no_deps: bool) -> Result:
 
     wanted = scales(texts)
     deployment = compose.deploy(face, tuple(wanted))
-    deployment.up(tuple(wanted), Ways(scale=wanted, no_deps=no_deps, no_recreate=True))
+    with compose_table.shown(face, deployment, tuple(wanted)):
+        deployment.up(tuple(wanted), Ways(scale=wanted, no_deps=no_deps, no_recreate=True))
     return _shown(face, deployment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -76,7 +76,16 @@ class Face(Protocol):
         """Show output until it ends; for what is followed, an interrupt is no error."""
 
     def show_changing(self, shots: Iterator[Result]) -> None:
-        """Show each of *shots* in the place of the one before, until they end; an interrupt is no error."""
+        """Show each of *shots* in the place of the one before, until they end.
+
+        An interrupt is no error in a cell; in a terminal it is docker's exit code, KeyboardInterrupt.
+        """
+
+    def picture(self, text: Callable[[], str], html: Callable[[], str]) -> Callable[[bool], None]:
+        """Something that changes while work goes on; whoever works calls what is given when it has changed.
+
+        Call it ten times a second at most, and with True for the last time. A terminal shows none.
+        """
 
     def ask(self, prompt: str, *, secret: bool = False) -> str:
         """What the user types; without an echo when it is *secret*. Raises InvalidRequest when nobody can answer."""

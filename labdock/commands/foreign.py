@@ -90,13 +90,6 @@ def _checkpoints() -> None:
     raise Unsupported("docker checkpoint is only supported on a Docker daemon with experimental features enabled")
 
 
-def _plugins() -> None:
-    raise Unsupported(
-        "labdock does not install plugins",
-        hint="volume plugins that run by themselves are found at /run/docker/plugins and in /etc/docker/plugins",
-    )
-
-
 def _trust() -> None:
     raise Unsupported("labdock does not sign images with Notary v1", hint="digests pin what is pulled: IMAGE@sha256:…")
 
@@ -105,9 +98,7 @@ SWARM = {
     name: _command(name, _swarm, "Swarm only.") for name in ("config", "node", "secret", "service", "stack", "swarm")
 }
 config, node, secret, service, stack, swarm = SWARM.values()
-volume_update = _command("update", _swarm, "Update a cluster volume: Swarm only.")
 checkpoint = _command("checkpoint", _checkpoints, "Experimental in Docker.")
-plugin = _command("plugin", _plugins, "Docker's managed plugins.")
 trust = _command("trust", _trust, "Signatures by Notary v1.")
 
 _CLUSTER = (

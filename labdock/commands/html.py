@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape as _escape
 
-from labdock.commands.results import printable
+from labdock.commands.results import visible
 
 LINE = "1px solid rgba(128,128,128,.35)"
 FAINT = "opacity:.7"
@@ -17,9 +15,7 @@ GOOD, BAD, BUSY = "#2e9e4f", "#d64541", "#3a7bd5"
 
 def escape(text: str) -> str:
     """*text* as HTML text or attribute; control characters but line ends and tabs are made visible."""
-    if not text.isprintable():
-        text = "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
-    return _escape(text)
+    return _escape(visible(text))
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
@@ -59,32 +55,3 @@ def card(title: str, lines: Iterable[str], colour: str = "currentColor") -> str:
         f'<div style="border:{LINE};border-left:4px solid {colour};border-radius:4px;padding:6px 10px;'
         f'margin:4px 0;max-width:60em"><div>{title}</div>{body}</div>'
     )
-
-
-def port_address(port: int, environment: Mapping[str, str] | None = None) -> str:
-    """Where a browser finds a published port.
-
-    Behind JupyterHub (and on Binder, which is one) through jupyter-server-proxy, in code-server through its proxy
-    (VSCODE_PROXY_URI), else on localhost.
-    """
-    known = os.environ if environment is None else environment
-    prefix = known.get("JUPYTERHUB_SERVICE_PREFIX")
-    if prefix and prefix.startswith("/"):
-        return f"{prefix.rstrip('/')}/proxy/{port}/"
-    proxy = known.get("VSCODE_PROXY_URI", "")
-    if proxy.startswith(("https://", "http://")) and "{{port}}" in proxy:
-        return proxy.replace("{{port}}", str(port))
-    return f"http://localhost:{port}/"
-
-
-def port_note(environment: Mapping[str, str] | None = None) -> str:
-    """What keeps links to ports from working here, "" for nothing."""
-    known = os.environ if environment is None else environment
-    if not known.get("JUPYTERHUB_SERVICE_PREFIX") or importlib.util.find_spec("jupyter_server_proxy") is not None:
-        return ""
-    return "links to ports need jupyter-server-proxy in the Jupyter server: pip install jupyter-server-proxy"
-
-
-def port_link(port: int, text: str) -> str:
-    address = escape(port_address(port))
-    return f'<a href="{address}" target="_blank" rel="noopener" style="white-space:nowrap">{escape(text)}</a>'

@@ -69,13 +69,14 @@ def _finders(face: Face, size: bool) -> dict[str, Find]:
         "image": lambda name: client.images.inspect(name).raw,
         "network": lambda name: client.networks.inspect(name).raw,
         "volume": lambda name: client.volumes.inspect(name).raw,
+        "plugin": client.plugins.inspect,
     }
 
 
 @command("inspect")
 @format_option
 @click.option("-s", "--size", is_flag=True, help="Display total file sizes if the type is container")
-@click.option("--type", "kind", help="Only inspect objects of the given type: container, image, network, volume")
+@click.option("--type", "kind", help="Only inspect this type: container, image, network, volume, plugin")
 @click.argument("names", nargs=-1, required=True)
 @click.pass_obj
 def inspect(face: Face, /, names: tuple[str, ...], form: str | None, size: bool, kind: str | None) -> Result:
@@ -83,7 +84,7 @@ def inspect(face: Face, /, names: tuple[str, ...], form: str | None, size: bool,
     finders = _finders(face, size)
     if kind:
         if kind not in finders:
-            raise LabdockError(f'unknown type: "{kind}"', hint="container, image, network or volume")
+            raise LabdockError(f'unknown type: "{kind}"', hint="container, image, network, volume or plugin")
         return _show(names, form, finders[kind])
 
     def find(name: str) -> Wire:
@@ -122,7 +123,7 @@ def inspect_image(face: Face, /, names: tuple[str, ...], form: str | None, platf
 
 
 def inspect_by(kind: str) -> click.Command:
-    """The ``inspect`` of networks or volumes."""
+    """The ``inspect`` of networks, volumes or plugins."""
 
     @command("inspect", help=f"Display detailed information on one or more {kind}s.")
     @format_option

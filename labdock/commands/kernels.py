@@ -53,6 +53,7 @@ class KernelCard(Result):
         facts = [f"Python {spec.language_version}", "debugger" if spec.debugger else "no debugger"]
         facts += [f"network: {spec.network}", *filter(None, [_limits(spec)])]
         targets = [mount.removesuffix(":ro").removesuffix(":rw").rpartition(":")[2] for mount in spec.settings.mounts]
+        facts += ["has the engine's socket"] if spec.settings.api_socket else []
         facts += [f"mounts: {', '.join(targets)}"] if targets else []
         lines = [f"{faint}{html.escape(' · '.join(facts))}</span>"]
         lines += [f"{faint}{html.escape(note)}</span>" for note in spec.notes]
@@ -81,6 +82,7 @@ def _limits(spec: KernelSpec) -> str:
 @click.option("--python", help="The interpreter in the image (default: python3, then python)")
 @click.option("--replace", is_flag=True, help="Take the place of a kernel of that name")
 @click.option("-u", "--user", default="", help="User in the image (default: root, who is you outside: files are yours)")
+@click.option("--use-api-socket", is_flag=True, help="Give the kernel this engine: its socket, and DOCKER_HOST")
 @click.option("--wheels", help="With --install: a folder of wheels to install from, without a network")
 @click.argument("image")
 @click.pass_obj
@@ -113,6 +115,7 @@ def add(face: Face, /, image: str, env: tuple[str, ...], mounts: tuple[str, ...]
         wheels=options["wheels"],
         provisioner=not options["no_provisioner"],
         replace=options["replace"],
+        api_socket=options["use_api_socket"],
         client=face.client,
         report=face.say,
     )
@@ -162,6 +165,7 @@ def remove(face: Face, /, names: tuple[str, ...]) -> Result:
 @click.option("--mount", "mounts", multiple=True, help="SRC:DST[:ro]")
 @click.option("--network", default="", help="A network's name, or none")
 @click.option("--python", default="python3", help="The interpreter in the image")
+@click.option("--use-api-socket", "api_socket", is_flag=True, help="Give the kernel the engine's socket")
 @click.option("--user", default="", help="User in the image")
 @click.pass_obj
 def launch(face: Face, /, connection_file: str, cpus: str, **options: Any) -> Result:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from labdock.commands import units
 from labdock.commands.filters import filters
+from labdock.commands.ports import Links, find_links
 from labdock.commands.results import Records, Result, Row, Text, mark_short, render
 from labdock.commands.tree import command
 from labdock.errors import InvalidRequest
@@ -64,7 +65,7 @@ def ps(
         columns,
         form=form,
         quiet="ID" if quiet else None,
-        cell=container_cell,
+        cell=container_cells(find_links(face.environment)),
         empty=empty,
         kind="containers",
     )
@@ -110,26 +111,32 @@ def address(ip: str) -> str:
     return f"[{ip}]" if ":" in ip else ip
 
 
-def container_cell(field: str, row: Row) -> str | None:
+def container_cells(links: Links) -> Callable[[str, Row], str | None]:
+    """What makes HTML of a row's fields; None for those that are text."""
+
+    def cell(field: str, row: Row) -> str | None:
+        from labdock.commands import html
+
+        if field == "Names":
+            return f"<b>{html.escape(row['Names'])}</b>"
+        if field == "Status":
+            return html.badge(row["Status"] or row["State"], html.state_colour(row["State"]))
+        if field == "Ports":
+            return ", ".join(_linked(links, row, part) for part in row["Ports"].split(", ")) if row["Ports"] else ""
+        return html.code(row[field]) if field in ("ID", "Command") else None
+
+    return cell
+
+
+def _linked(links: Links, row: Row, text: str) -> str:
     from labdock.commands import html
 
-    if field == "Names":
-        return f"<b>{html.escape(row['Names'])}</b>"
-    if field == "Status":
-        return html.badge(row["Status"] or row["State"], html.state_colour(row["State"]))
-    if field == "Ports":
-        return ", ".join(_linked(part) for part in row["Ports"].split(", ")) if row["Ports"] else ""
-    return html.code(row[field]) if field in ("ID", "Command") else None
-
-
-def _linked(text: str) -> str:
-    from labdock.commands import html
-
-    outer, arrow, inner = text.partition("->")
-    number = outer.rpartition(":")[2]
-    if arrow and number.isdecimal() and inner.endswith("/tcp"):
-        return html.port_link(int(number), text)
-    return html.escape(text)
+    outer, arrow, inner = text.rpartition("->")
+    number, _, protocol = inner.partition("/")
+    public = outer.rpartition(":")[2]
+    if protocol != "tcp" or not number.isdecimal() or (arrow and not public.isdecimal()) or row["State"] != "running":
+        return html.escape(text)
+    return links.link(row["ID"], int(number), int(public or 0), text)
 
 
 @command("port")

@@ -201,8 +201,9 @@ def started(face: Face, id: str) -> Result:
     if not face.keeps_results:
         return Text(id)
     from labdock.commands.cards import ContainerCard
+    from labdock.commands.ports import find_links
 
-    return ContainerCard(face.client.containers.inspect(id))
+    return ContainerCard(face.client.containers.inspect(id), find_links(face.environment))
 
 
 @command("create", stops=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from typing import TYPE_CHECKING
@@ -71,16 +72,25 @@ def moment(text: str | None, now: float | None = None) -> str | None:
 
 
 class ExecTarget:
-    """A command run in a container. It can only be spoken to: signals do not reach it, as in Docker."""
+    """A command run in a container. It can only be spoken to: signals do not reach it, as in Docker.
 
-    def __init__(self, client: Client, id: str) -> None:
+    But when the terminal is gone in which it was (JupyterLab's was shut down, a window closed), it is told as any
+    program in a terminal is: with Docker a shell and what runs in it stay in the container.
+    """
+
+    def __init__(self, client: Client, id: str, *, tty: bool = False) -> None:
         self._client = client
         self._id = id
+        self._tty = tty
 
     def resize(self, rows: int, columns: int) -> None:
         self._client.execs.resize(self._id, rows, columns)
 
     def signal(self, name: str) -> None:
+        if name == "HUP" and self._tty:
+            # Engines that are not labdock's have no such endpoint.
+            with contextlib.suppress(LabdockError):
+                self._client.execs.kill(self._id, "HUP")
         if name in ("INT", "TERM", "HUP", "QUIT"):
             raise KeyboardInterrupt
 
@@ -142,7 +152,7 @@ def execute(
             return None
         with execs.start(id, tty=tty, size=size) as attached:
             try:
-                face.converse(attached, ExecTarget(face.client, id), stdin=interactive, tty=tty)
+                face.converse(attached, ExecTarget(face.client, id, tty=tty), stdin=interactive, tty=tty)
             except KeyboardInterrupt:
                 # In a terminal Docker lets it go on; a cell that was interrupted must leave nothing behind.
                 if face.keeps_results:

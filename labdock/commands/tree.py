@@ -155,7 +155,7 @@ CONTAINER = {
     "wait": ("lifecycle:wait", "Block until containers stop, then print their exit codes"),
 }
 #: Docker's groups for what there is not here: not listed, and they say so.
-FOREIGN = ("checkpoint", "config", "node", "plugin", "secret", "service", "stack", "swarm", "trust")
+FOREIGN = ("checkpoint", "config", "node", "secret", "service", "stack", "swarm", "trust")
 IMAGE = {
     "bootstrap": ("images:bootstrap", "Make a base image from a distribution's packages"),
     "build": ("building:build", "Build an image from a Dockerfile"),
@@ -178,6 +178,18 @@ MANIFEST = {
     "inspect": ("manifests:inspect", "Display an image manifest, or manifest list"),
     "push": ("manifests:push", "Push a manifest list to a repository"),
     "rm": ("manifests:remove", "Delete one or more manifest lists from local storage"),
+}
+PLUGIN = {
+    "create": ("plugins:create", ""),
+    "disable": ("plugins:disable", "Disable a plugin"),
+    "enable": ("plugins:enable", "Enable a plugin"),
+    "inspect": ("plugins:inspect", "Display detailed information on plugins"),
+    "install": ("plugins:install", ""),
+    "ls": ("plugins:listing", "List plugins"),
+    "push": ("plugins:push", ""),
+    "rm": ("plugins:remove", "Remove one or more plugins"),
+    "set": ("plugins:change", "Change settings for a plugin"),
+    "upgrade": ("plugins:upgrade", ""),
 }
 REGISTRY = {
     "serve": ("serving:serve", "Serve the engine's images as a registry"),
@@ -202,7 +214,7 @@ VOLUME = {
     "ls": ("volumes:listing", "List volumes"),
     "prune": ("volumes:prune", "Remove unused volumes"),
     "rm": ("volumes:remove", "Remove one or more volumes"),
-    "update": ("foreign:volume_update", ""),
+    "update": ("volumes:update", "Update a volume (cluster volumes only)"),
 }
 CONTEXT = {
     "create": ("contexts:create", "Create a context"),
@@ -271,9 +283,11 @@ BUILDER = {
 }
 ROOT = {
     **{name: place for name, place in CONTAINER.items() if name not in ("ls", "inspect", "prune")},
+    "__complete": ("completing:answer", ""),
     "api": ("contract:api", "Show the endpoints that the engine serves"),
     "build": IMAGE["build"],
     "builder": ("tree:builder", "Manage builds"),
+    "completion": ("completing:completion", "Print a shell's script for tab completion"),
     "compose": ("compose:compose", "Define and run several containers by one file"),
     "container": ("tree:container", "Manage containers"),
     "context": ("tree:context", "Manage contexts: which engine is meant"),
@@ -296,6 +310,7 @@ ROOT = {
     "logout": ("registries:logout", "Log out from a registry"),
     "manifest": ("tree:manifest", "Manage manifests and lists of them"),
     "network": ("tree:network", "Manage networks"),
+    "plugin": ("tree:plugin", ""),
     "ps": CONTAINER["ls"],
     "pull": IMAGE["pull"],
     "push": IMAGE["push"],
@@ -315,6 +330,7 @@ container = group("container", CONTAINER, "Manage containers.")
 builder = group("builder", BUILDER, "Manage builds.")
 image = group("image", IMAGE, "Manage images.")
 manifest = group("manifest", MANIFEST, "Manage manifests and lists of them: one name, an image for each platform.")
+plugin = group("plugin", PLUGIN, "Manage plugins, on engines that have them.")
 context = group("context", CONTEXT, "Manage contexts: which engine is meant.")
 registry = group("registry", REGISTRY, "Serve the engine's images to others.")
 network = group("network", NETWORK, "Manage networks.")

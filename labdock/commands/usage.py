@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Wire = dict[str, Any]
 
-#: Seconds between two looks.
-PERIOD = 1.0
+#: Seconds between the two looks of one answer, and at least between two tables of a live one.
+PERIOD, REDRAWN = 1.0, 0.5
 COLUMNS = (
     ("CONTAINER ID", "ID"),
     ("NAME", "Name"),
@@ -44,43 +44,58 @@ def stats(
     face: Face, /, containers: tuple[str, ...], all_: bool, form: str | None, no_stream: bool, no_trunc: bool
 ) -> Result | None:
     """Display a live stream of containers' resource usage statistics."""
-    shots = look(face.client, containers, everything=all_, form=form, whole=no_trunc)
-    if not no_stream:
-        face.show_changing(shots)
-        return None
-    # The first has nothing to compare with: what processors do is seen between two.
-    next(shots)
-    return next(shots)
+    if no_stream:
+        return once(face.client, containers, everything=all_, form=form, whole=no_trunc)
+    face.show_changing(look(face.client, containers, everything=all_, form=form, whole=no_trunc))
+    return None
 
 
 def look(client: Client, names: Sequence[str], *, everything: bool, form: str | None, whole: bool) -> Iterator[Result]:
-    """A table each PERIOD, without end. Raises NoSuchContainer for a name that there is not."""
-    api = client.containers
-    before: dict[str, Wire] = {}
-    while True:
-        began = time.monotonic()
-        asked = names or [container.id for container in api.list(all=everything)]
-        found: list[Wire] = []
-        for name in asked:
-            try:
-                found.append(api.stats(name, one_shot=True) | {"asked": name})
-            except NoSuchContainer:
-                # Those that were not named may go at any time.
-                if names:
-                    raise
-        rows = [row_of(sample, before.get(sample["id"]), whole=whole) for sample in found]
-        yield render(found, rows, COLUMNS, form=form, empty="no running containers")
-        before = {sample["id"]: sample for sample in found}
-        time.sleep(max(0.0, PERIOD - (time.monotonic() - began)))
+    """A table whenever something has come, each REDRAWN at most; until all *names* are removed, else without end.
+
+    Raises NoSuchContainer for a name that there is not.
+    """
+    from labdock.client.meters import Meters
+
+    with Meters(client.containers, client.system, names, everything=everything) as meters:
+        while not meters.over:
+            shown = time.monotonic()
+            samples = [sample | {"asked": key} if names else sample for key, sample in meters.samples.items()]
+            rows = [row_of(sample, {"cpu_stats": sample.get("precpu_stats")}, whole=whole) for sample in samples]
+            yield render(samples, rows, COLUMNS, form=form, empty="no running containers")
+            meters.wait()
+            # The samples of several containers come one after the other.
+            while (left := shown + REDRAWN - time.monotonic()) > 0:
+                meters.wait(left)
+
+
+def once(client: Client, names: Sequence[str], *, everything: bool, form: str | None, whole: bool) -> Result:
+    """What was used in a PERIOD. Raises NoSuchContainer."""
+    before = _sample(client, names, everything)
+    if any(sample.get("memory_stats") for sample in before.values()):
+        time.sleep(PERIOD)
+    found = _sample(client, list(before) if names else (), everything)
+    rows = [row_of(sample, before.get(key), whole=whole) for key, sample in found.items()]
+    return render(list(found.values()), rows, COLUMNS, form=form, empty="no running containers")
+
+
+def _sample(client: Client, names: Sequence[str], everything: bool) -> dict[str, Wire]:
+    found: dict[str, Wire] = {}
+    for name in names or [container.id for container in client.containers.list(all=everything)]:
+        try:
+            found[name] = client.containers.stats(name, one_shot=True) | ({"asked": name} if names else {})
+        except NoSuchContainer:
+            # Those that were not named may go at any time.
+            if names:
+                raise
+    return found
 
 
 def row_of(sample: Wire, before: Wire | None, *, whole: bool) -> dict[str, str]:
-    """The fields of a line, by the names that ``--format`` knows; ``--`` for what a stopped container has not."""
+    """The fields of a line, by the names that ``--format`` knows; what does not run uses nothing, as in docker's."""
     identity = mark_short(sample["id"], whole=whole)
     row = {"Container": str(sample.get("asked") or identity), "Name": sample["name"].lstrip("/"), "ID": identity}
     memory = sample.get("memory_stats") or {}
-    if not memory:
-        return row | {field: "--" for _, field in COLUMNS if field not in row} | {"MemUsage": "-- / --"}
     used = memory.get("usage", 0) - (memory.get("stats") or {}).get("inactive_file", 0)
     limit = memory.get("limit", 0)
     networks = (sample.get("networks") or {}).values()

@@ -15,7 +15,7 @@ from labdock.commands.inspecting import inspect_by
 from labdock.commands.lifecycle import each
 from labdock.commands.results import Result, Text, render
 from labdock.commands.tree import command
-from labdock.errors import InvalidRequest
+from labdock.errors import InvalidRequest, Unsupported
 
 if TYPE_CHECKING:
     from labdock.commands.face import Face
@@ -119,3 +119,19 @@ def import_tar(face: Face, /, volume: str, archive: str) -> Result:
     """Make a volume of a tar archive (- or nothing: STDIN), or fill an empty one. All of it, or nothing."""
     pieces = face.input_chunks() if archive == "-" else file_chunks(archive)
     return Text(face.client.volumes.import_tar(volume, pieces).name)
+
+
+@command("update")
+@click.option(
+    "--availability",
+    type=click.Choice(["active", "pause", "drain"]),
+    default="active",
+    help='Cluster Volume availability ("active", "pause", "drain")',
+)
+@click.argument("volume", required=False)
+@click.pass_obj
+def update(face: Face, /, volume: str | None, availability: str) -> None:
+    """Update a volume (cluster volumes only): refused, in Docker's words, for the volumes that there are."""
+    if face.client.volumes.inspect(volume or "").raw.get("ClusterVolume") is None:
+        raise InvalidRequest("can only update cluster volumes", hint="they are a Swarm's; labdock is one machine's")
+    raise Unsupported("labdock does not update cluster volumes", hint="`docker volume update` does, on a swarm manager")

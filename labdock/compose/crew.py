@@ -44,20 +44,28 @@ class Halt:
 
 
 class Crew:
-    """Carries work out. *hear* gets the lines that the work says, always in the thread that made the crew."""
+    """Carries work out. *hear* gets the lines that the work says, always in the thread that made the crew.
+
+    ``hear`` may be exchanged; ``meanwhile`` is called in that thread too: after each piece of news, and upon ``wake``.
+    """
 
     def __init__(self, hear: Callable[[str], None] = lambda text: None) -> None:
         self.halt = Halt()
-        self._hear = hear
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.hear = hear
         self._home = threading.get_ident()
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Any] | None = None
 
     def say(self, text: str) -> None:
         if threading.get_ident() == self._home:
-            self._hear(text)
+            self.hear(text)
             return
         self._said.put(text)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have ``meanwhile`` called, if work is under way."""
         if (news := self._news) is not None:
             news.put(None)
 
@@ -79,7 +87,8 @@ class Crew:
         if threading.get_ident() != self._home:
             return
         while not self._said.empty():
-            self._hear(self._said.get())
+            self.hear(self._said.get())
+        self.meanwhile()
 
 
 class Round(Generic[Key]):

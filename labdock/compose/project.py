@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from labdock.compose import labels, requests
+from labdock.compose.alone import Turn
 from labdock.compose.containers import LIVELY, Containers, number_of, service_of
 from labdock.compose.crew import Crew
 from labdock.compose.plan import order
@@ -55,6 +56,7 @@ class Deployment:
         self.crew = Crew(say)
         self.members = Containers(client, project, self.crew, _failpoint)
         self.resources = Resources(client, project, self.crew.say)
+        self.turn = Turn(client, project.name, self.crew.say)
         self._fetch = fetch
 
     # What is there.
@@ -88,11 +90,15 @@ class Deployment:
     def up(self, services: Sequence[str] = (), ways: Ways | None = None) -> list[str]:
         """Make what is missing, change what differs, start it in order; the ids of the containers, in that order.
 
-        Services that need nothing of each other go side by side. Raises NotReady for a dependency that ended, failed
-        or is unhealthy, TooLate at the deadline.
+        Services that need nothing of each other go side by side; another `up` or `down` of the project comes after.
+        Raises NotReady for a dependency that ended, failed or is unhealthy, TooLate at the deadline.
         """
         ways = ways or Ways()
         self.check_names([*services, *ways.scale])
+        with self.turn.taken("up"):
+            return self._up(services, ways)
+
+    def _up(self, services: Sequence[str], ways: Ways) -> list[str]:
         wanted = services or tuple(self.project.services)
         needs = {} if ways.no_deps else self.project.needs()
         chosen = order({**dict.fromkeys(wanted, ()), **needs}, wanted)
@@ -106,13 +112,14 @@ class Deployment:
 
     def prepare(self, name: str, needs: Sequence[str], ways: Ways) -> None:
         """All that a container of *name* takes to be made: *needs* running, images, networks, volumes."""
-        if needs:
-            self.up(needs, ways)
-        self._check_files([name])
-        self._images([name])
-        self.resources.make([name])
-        if needs:
-            Up(self, ways).wait_for_needs(name)
+        with self.turn.taken("run"):
+            if needs:
+                self.up(needs, ways)
+            self._check_files([name])
+            self._images([name])
+            self.resources.make([name])
+            if needs:
+                Up(self, ways).wait_for_needs(name)
 
     def _check_files(self, chosen: Sequence[str]) -> None:
         """Raises InvalidRequest when the file of a secret or config is missing, before anything is made."""
@@ -152,8 +159,10 @@ class Deployment:
     def wait_all(self, services: Sequence[str], deadline: float | None, seconds: float | None = None) -> None:
         """Until every container runs, and is healthy where that is checked. Raises NotReady, TooLate."""
         ids = [each.id for each in self.containers(services)]
+        readiness = Readiness(self.client, self.crew.halt, deadline)
         try:
-            Readiness(self.client, self.crew.halt, deadline).wait(ids, "running_or_healthy")
+            # In a thread of the crew: lines and news are heard meanwhile.
+            self.crew.carry_out({"": ()}, lambda _: readiness.wait(ids, "running_or_healthy"))
         except TooLate as error:
             raise TooLate(f"application not healthy after {seconds:g}s" if seconds else error.message) from error
 
@@ -233,6 +242,12 @@ class Deployment:
     ) -> None:
         """Take containers and networks away; *volumes*: volumes too; *images*: ``all`` or ``local`` (unnamed) ones."""
         self.check_names(services)
+        with self.turn.taken("down"):
+            self._down(services, volumes=volumes, orphans=orphans, timeout=timeout, images=images)
+
+    def _down(
+        self, services: Sequence[str], *, volumes: bool, orphans: bool, timeout: int | None, images: str | None
+    ) -> None:
         known = {*self.project.services, *self.project.disabled}
 
         def act(each: ContainerSummary) -> None:

@@ -53,7 +53,7 @@ class Readiness:
         heard = self._client.system.listen(since=f"{time.time() - 1:.3f}", filters={"container": list(left)})
         with contextlib.closing(heard):
             while left := self._not_yet(left, check):
-                while not any(event.action.startswith(TELLING) for event in heard.take()):
+                while not any(event.action.startswith(TELLING) for event in heard.events()):
                     self._until_heard(heard.fileno())
 
     def _not_yet(self, ids: Sequence[str], check: Check) -> list[str]:

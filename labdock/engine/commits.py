@@ -13,7 +13,7 @@ from labdock.build.changes import apply_changes
 from labdock.build.job import format_time
 from labdock.engine.changes import Hidden, find_stubs
 from labdock.engine.conduits import run_alone
-from labdock.engine.creation import merge_env
+from labdock.engine.creation import add_defaults
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
@@ -27,12 +27,11 @@ from labdock.runtime import RuntimeDriver
 from labdock.schema.container import ContainerConfig, HealthcheckConfig
 from labdock.schema.oci import LAYER_TAR, History, ImageConfig, RuntimeConfig
 from labdock.store.content import translate
-from labdock.store.intents import Intent, Intents
+from labdock.store.intents import Action, Intent, Intents
 from labdock.store.layers.pack import RootLook, pack
 from labdock.store.layers.rooted import FLAGS
 from labdock.store.snapshots import Layer, Snapshotter
 
-ACTION = "container.commit"
 Tell = Callable[[str, str, str, dict[str, str]], object]
 
 
@@ -98,7 +97,7 @@ class Commits:
             if record.state.status in (Status.REMOVING, Status.DEAD):
                 raise Conflict(f"You cannot commit container {record.id} which is {record.state.status}")
             pauses = pause and record.state.status == Status.RUNNING
-            intent = self._intents.begin(ACTION, record.id, paused=pauses)
+            intent = self._intents.begin(Action.CONTAINER_COMMIT, record.id, paused=pauses)
             try:
                 if pauses:
                     with suppress(Conflict):  # it ended just now
@@ -207,7 +206,7 @@ def merge(wanted: RuntimeConfig, own: RuntimeConfig) -> RuntimeConfig:
         wanted,
         user=wanted.user or own.user,
         exposed_ports={**own.exposed_ports, **wanted.exposed_ports},
-        env=merge_env(own.env, wanted.env),
+        env=add_defaults(wanted.env, own.env),
         entrypoint=entrypoint,
         cmd=cmd,
         volumes={**own.volumes, **wanted.volumes},

@@ -28,6 +28,7 @@ from labdock.engine.waits import Condition, WaitResult, Waits
 from labdock.errors import Conflict, InvalidRequest, NoSuchImage
 from labdock.schema.container import CreateRequest
 from labdock.schema.ids import new_id
+from labdock.store.intents import Action
 
 Wire = dict[str, Any]
 STOP_TIMEOUT = 10
@@ -82,22 +83,22 @@ class Containers:
         record, warnings = rooms.stage.places.plan(record, endpoints)
         rooms.stage.check(record)
         parent = rooms.images.unpack(image)
-        intent = rooms.intents.begin("container.create", container)
-        with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
-            try:
+        own = [mount.volume for mount in record.mounts if mount.anonymous]
+        intent = rooms.intents.begin(Action.CONTAINER_CREATE, container, volumes=own)
+        try:
+            with rooms.volumes.hold([m.volume for m in record.mounts if m.volume], container):
                 if rooms.snapshotter.quick:
                     rooms.snapshotter.prepare(container, parent)
                 else:
                     await asyncio.to_thread(rooms.snapshotter.prepare, container, parent)
                 await rooms.stage.populate(record)
                 self._ledger.check_free(record.name)
-            except BaseException:
-                rooms.discard(container)
-                intent.done()
-                raise
-            with rooms.database.transaction():
-                self._ledger.put(record)
-                intent.done()
+                with rooms.database.transaction():
+                    self._ledger.put(record)
+                    intent.done()
+        except BaseException:
+            await self.removal.undo_creation(intent)
+            raise
         self._supervisor.emit(record, "create")
         warnings = (*caveats.warn(record.host, controls=rooms.controls), *warnings)
         return Created(container, (*warnings, *mounts.warn(record.mounts), *rooms.stage.sources.warn(record)))
@@ -232,10 +233,15 @@ class Containers:
         return shown
 
     async def list(
-        self, all: bool, limit: int | None, size: bool, filters: dict[str, builtins.list[str]]
+        self,
+        all: bool,
+        limit: int | None,
+        size: bool,
+        filters: dict[str, builtins.list[str]],
+        detailed: bool = False,
     ) -> builtins.list[Wire]:
         """See :class:`labdock.engine.listing.Listing`."""
-        return await self._listing.show(all, limit, size, filters)
+        return await self._listing.show(all, limit, size, filters, detailed)
 
     async def top(self, ref: str, ps_args: str) -> Wire:
         """The container's processes, by ps(1) of the sandbox, its numbers as the engine sees them."""

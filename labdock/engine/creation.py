@@ -61,7 +61,7 @@ def build_record(
         sent={key: value for key, value in sent.items() if key not in _MEMBERS},
         host_sent=dict(sent.get("HostConfig") or {}),
         args=args,
-        env=merge_env(image.config.env, request.env or ()),
+        env=add_defaults(request.env or (), image.config.env),
         cwd=posixpath.normpath(config.working_dir or "/"),
         mounts=plan_mounts(host, config, inherited),
         network=network,
@@ -84,7 +84,7 @@ def merge_config(request: CreateRequest, image: ImageConfig) -> ContainerConfig:
     fields.update(
         entrypoint=None if entrypoint is None else tuple(_words(entrypoint)),
         cmd=None if cmd is None else tuple(_words(cmd)),
-        env=merge_env(base.env, request.env or (), bare=True),
+        env=add_defaults(request.env or (), base.env, bare=True),
         user=request.user or base.user,
         working_dir=request.working_dir or base.working_dir,
         labels={**base.labels, **(request.labels or {})},
@@ -104,6 +104,13 @@ def merge_config(request: CreateRequest, image: ImageConfig) -> ContainerConfig:
     for port in fields["exposed_ports"] or {}:
         parse_port(port)
     return ContainerConfig(**fields)
+
+
+def add_defaults(own: tuple[str, ...], defaults: tuple[str, ...], *, bare: bool = False) -> tuple[str, ...]:
+    """A container's *own* variables, then what its image has beside them (moby: daemon/commit.go, merge)."""
+    merged = merge_env(defaults, own, bare=bare)
+    order = {entry.partition("=")[0]: place for place, entry in enumerate(dict.fromkeys(own))}
+    return tuple(sorted(merged, key=lambda entry: order.get(entry.partition("=")[0], len(order))))
 
 
 def merge_env(base: tuple[str, ...], over: tuple[str, ...], *, bare: bool = False) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from labdock.network.networks import Networks
 from labdock.network.planning import PREDEFINED
 from labdock.network.records import EndpointRecord, Network
 from labdock.schema.network import NetworkConnect, NetworkCreate, NetworkDisconnect
-from labdock.store.intents import Intent, Intents
+from labdock.store.intents import Action, Intent, Intents
 from labdock.store.metadata import Database
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ class NetworkService:
     async def create(self, sent: Wire) -> Wire:
         """Raises Conflict (the name), Forbidden (an overlap, a predefined name), InvalidRequest, NotFound (driver)."""
         network = await self._networks.plan(_convert(sent, NetworkCreate))
-        intent = self._intents.begin("network.create", network.id, network=msgspec.to_builtins(network))
+        intent = self._intents.begin(Action.NETWORK_CREATE, network.id, network=msgspec.to_builtins(network))
         try:
             await self._networks.build(network)
         except BaseException:
@@ -135,7 +135,7 @@ class NetworkService:
 
     async def _remove(self, network: Network) -> None:
         self._networks.check_removable(network, self._name_of)
-        intent = self._intents.begin("network.remove", network.id, network=msgspec.to_builtins(network))
+        intent = self._intents.begin(Action.NETWORK_REMOVE, network.id, network=msgspec.to_builtins(network))
         # First of all nobody finds it any more: a container that starts now must not slip in.
         with self._database.transaction():
             self._networks.forget(network.id)
@@ -179,7 +179,7 @@ class NetworkService:
             if record.state.status not in (Status.RUNNING, Status.PAUSED):
                 self._ledger.put(attaching.add(record, one))
                 return
-            intent = self._intents.begin("network.connect", record.id, network=network.id)
+            intent = self._intents.begin(Action.NETWORK_CONNECT, record.id, network=network.id)
             try:
                 joined = await self._places.join(record, one)
             except BaseException:
@@ -210,7 +210,7 @@ class NetworkService:
             if not running:
                 self._ledger.put(attaching.drop(attaching.drop(record, key), name))
                 return
-            intent = self._intents.begin("network.disconnect", record.id, network=key)
+            intent = self._intents.begin(Action.NETWORK_DISCONNECT, record.id, network=key)
             self._settle_into(await self._places.leave(record, key), intent)
 
     def _settle_into(self, changed: ContainerRecord, intent: Intent) -> None:
@@ -234,12 +234,12 @@ class NetworkService:
     async def settle(self, intent: Intent) -> None:
         """Finish or undo what a killed engine had begun with a network."""
         network = intent.detail.get("network")
-        if intent.action == "network.create":
+        if intent.action == Action.NETWORK_CREATE:
             made = msgspec.convert(network, Network)
             if self._networks.find(made.id) is None:
                 await self._networks.demolish(made)
             intent.done()
-        elif intent.action == "network.remove":
+        elif intent.action == Action.NETWORK_REMOVE:
             gone = msgspec.convert(network, Network)
             self._networks.forget(gone.id)
             await self._networks.demolish(gone)
@@ -258,7 +258,7 @@ class NetworkService:
             except LabdockError:
                 alive = False
         if not alive:
-            record = attaching.drop(record, network) if intent.action == "network.disconnect" else record
+            record = attaching.drop(record, network) if intent.action == Action.NETWORK_DISCONNECT else record
         self._settle_into(record, intent)
 
     # -- events

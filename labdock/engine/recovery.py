@@ -19,7 +19,7 @@ from labdock.engine.restarts import wants_start
 from labdock.engine.rooms import Rooms
 from labdock.errors import LabdockError, NotFound
 from labdock.runtime import Exit
-from labdock.store.intents import Intent
+from labdock.store.intents import Action, Intent
 from labdock.store.snapshots import Kind
 
 log = logging.getLogger("labdock.engine")
@@ -47,7 +47,7 @@ async def recover(rooms: Rooms, containers: Containers, *, fresh: bool) -> Repai
     rooms.snapshotter.recover()
     rooms.volumes.recover()
     intents = rooms.intents.open()
-    starting = {intent.subject: intent for intent in intents if intent.action == "container.start"}
+    starting = {intent.subject: intent for intent in intents if intent.action == Action.CONTAINER_START}
     restarts = []
     alive = []
     for record in rooms.ledger:
@@ -143,17 +143,16 @@ async def _clear(rooms: Rooms, record: ContainerRecord) -> None:
 
 
 async def _settle(rooms: Rooms, containers: Containers, intent: Intent, done: Repaired) -> None:
-    if intent.action == "container.create":
-        if not rooms.ledger.has_id(intent.subject):
+    if intent.action == Action.CONTAINER_CREATE:
+        if rooms.ledger.has_id(intent.subject):
+            intent.done()
+        else:
             done.undone += 1
-            _drop(rooms, intent.subject)
-        intent.done()
-    elif intent.action == "container.remove":
+            await containers.removal.undo_creation(intent)
+    elif intent.action == Action.CONTAINER_REMOVE:
         done.removed += 1
-        record = rooms.ledger.get(intent.subject) if rooms.ledger.has_id(intent.subject) else None
-        volumes = bool(intent.detail.get("volumes"))
-        await containers.removal.finish(record, intent.subject, volumes, intent.done)
-    elif intent.action == commits.ACTION:
+        await containers.removal.finish(intent)
+    elif intent.action == Action.CONTAINER_COMMIT:
         await commits.settle(rooms.driver, intent)
     elif intent.action.startswith("network."):
         await rooms.settle_network(intent)

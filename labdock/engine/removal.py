@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal as signals
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from labdock.engine.records import ContainerRecord
 from labdock.engine.rooms import Rooms
 from labdock.engine.waits import Waits
 from labdock.errors import Conflict
+from labdock.store.intents import Action, Intent, fail_at
 
 Wire = dict[str, Any]
 
@@ -45,23 +46,28 @@ class Removal:
             if not force:
                 raise _still_runs(record)
             await self._supervisor.stop(record.id, 0, signals.SIGKILL)
-        await self._remove(record.id, volumes)
+        cleaning = await self._remove(record.id, volumes)
+        if volumes and cleaning is not None and any(mount.anonymous for mount in record.mounts):
+            # Whoever asked for them to go lists volumes next.
+            await asyncio.wait([cleaning])
 
     async def _remove_ended(self, container: str) -> None:
         await self._remove(container, volumes=True)
 
-    async def _remove(self, container: str, volumes: bool) -> None:
+    async def _remove(self, container: str, volumes: bool) -> asyncio.Task[None] | None:
         """Announce first (the record goes, the name is free), clean after, in a task that a restart finishes."""
         live = self._supervisor.live(container)
         async with self._settled(live):
             if not self._ledger.has_id(container):
-                return
+                return None
             record = self._ledger.get(container)
             if record.state.status in ALIVE:
                 raise _still_runs(record)
             follow(record.state.status, Verb.REMOVE, record.id)
-            intent = self._rooms.intents.begin("container.remove", container, volumes=volumes)
+            mounted = [mount.volume for mount in record.mounts if mount.volume] if volumes else []
+            intent = self._rooms.intents.begin(Action.CONTAINER_REMOVE, container, volumes=mounted)
             self._ledger.delete(container)
+            fail_at("remove:unlisted")
             self._waits.bury(record)
         for future in live.removals:
             if not future.done():
@@ -70,8 +76,8 @@ class Removal:
             session.end()
         self._supervisor.forget(container)
         self._supervisor.emit(record, "destroy")
-        work = self._clean(record, volumes, intent.done, live.lock)
-        self._supervisor.spawn(work, f"cleaning up container {container[:12]}")
+        work = self._clean(record, mounted, intent.done, live.lock)
+        return self._supervisor.spawn(work, f"cleaning up container {container[:12]}")
 
     @staticmethod
     @contextlib.asynccontextmanager
@@ -86,30 +92,38 @@ class Removal:
         async with live.lock:
             yield
 
-    async def _clean(self, record: ContainerRecord, volumes: bool, done: Any, lock: asyncio.Lock | None = None) -> None:
-        async with lock or contextlib.nullcontext():
-            await self._clean_up(record, volumes, done)
+    async def _clean(self, record: ContainerRecord, volumes: Sequence[str], done: Any, lock: asyncio.Lock) -> None:
+        async with lock:
+            await self._rooms.driver.delete(record.id)
+            await self._rooms.stage.tear_down(record)
+            await self._forget(record.id, volumes, done)
 
-    async def _clean_up(self, record: ContainerRecord, volumes: bool, done: Any) -> None:
-        await self._rooms.driver.delete(record.id)
-        await self._rooms.stage.tear_down(record)
-        self._rooms.discard(record.id)
-        await self._rooms.stage.forget(record.id)
-        if volumes:
-            await self._rooms.volumes.drop_anonymous(record.mounts)
-        done()
-
-    async def finish(self, record: ContainerRecord | None, container: str, volumes: bool, done: Any) -> None:
-        """At start: do again what a killed engine had begun to remove."""
-        if record is not None:
-            self._ledger.delete(container)
-            await self._clean(record, volumes, done)
-            return
-        await self._rooms.driver.delete(container)
-        await self._rooms.stage.tear_down_id(container)
+    async def _forget(self, container: str, volumes: Sequence[str], done: Any) -> None:
         self._rooms.discard(container)
         await self._rooms.stage.forget(container)
+        await self._rooms.volumes.drop_anonymous(volumes)
         done()
+
+    async def finish(self, intent: Intent) -> None:
+        """At start: do again what a killed engine had begun to remove, the anonymous volumes too."""
+        container = intent.subject
+        record = self._ledger.get(container) if self._ledger.has_id(container) else None
+        await self._rooms.driver.delete(container)
+        if record is not None:
+            self._ledger.delete(container)
+            await self._rooms.stage.tear_down(record)
+        else:
+            await self._rooms.stage.tear_down_id(container)
+        volumes = intent.detail.get("volumes")
+        # An earlier version wrote whether, and not which.
+        names = [str(name) for name in volumes] if isinstance(volumes, list) else []
+        await self._forget(container, names, intent.done)
+
+    async def undo_creation(self, intent: Intent) -> None:
+        """Of a container that never became a record, nothing stays, nor of its anonymous volumes."""
+        self._rooms.discard(intent.subject)
+        await self._rooms.volumes.drop_anonymous(intent.detail.get("volumes", ()))
+        intent.done()
 
     async def prune(self, filters: dict[str, list[str]]) -> Wire:
         """Remove all containers that do not run. Filters: until, label, label!."""

@@ -46,7 +46,7 @@ class Sources:
         """Refuse at creation what can't be mounted. Raises InvalidRequest in Docker's words."""
         for mount in record.mounts:
             _check_target(mount)
-            if mount.type != "bind":
+            if mount.type != "bind" or mount.source in DOCKER_SOCKETS:
                 continue
             if mount.must_exist and not os.path.lexists(mount.source):
                 raise InvalidRequest(

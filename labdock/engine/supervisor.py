@@ -21,7 +21,7 @@ from labdock.engine.signals import exit_code_of, stop_signal
 from labdock.engine.stage import Stage
 from labdock.errors import Conflict, LabdockError, StorageFull, SystemFailure
 from labdock.runtime import Exit, Monitored, RuntimeDriver
-from labdock.store.intents import Intents
+from labdock.store.intents import Action, Intents
 from labdock.store.metadata import Database
 
 log = logging.getLogger("labdock.engine")
@@ -113,7 +113,7 @@ class Supervisor:
             return True
 
     async def _start(self, record: ContainerRecord, live: Live) -> None:
-        intent = self._intents.begin("container.start", record.id)
+        intent = self._intents.begin(Action.CONTAINER_START, record.id)
         live.ended = asyncio.Event()
         try:
             bundle, endpoints, ports = await self._stage.set_up(record)

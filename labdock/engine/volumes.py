@@ -25,7 +25,7 @@ from labdock.engine.volume_drivers import VolumeDriver
 from labdock.engine.volume_places import LOCAL, Drivers, Spawn, VolumePlaces
 from labdock.errors import Conflict, InvalidRequest, LabdockError, NoSuchVolume, NotFound, SystemFailure
 from labdock.schema.ids import is_hex, new_id
-from labdock.store.intents import Intents
+from labdock.store.intents import Action, Intents
 from labdock.store.metadata import Database
 from labdock.store.snapshots.trash import Trash
 
@@ -70,7 +70,7 @@ class Volumes(VolumePlaces):
             else:
                 os.rename(self.folder / ASIDE / name, self.folder / name)
         for intent in self._intents.open():
-            if intent.action in ("volume.create", "volume.remove"):
+            if intent.action in (Action.VOLUME_CREATE, Action.VOLUME_REMOVE):
                 intent.done()
         for entry in self.folder.iterdir():
             if entry.name in (ASIDE, TRASH):
@@ -131,7 +131,7 @@ class Volumes(VolumePlaces):
         if record.driver == LOCAL:
             volume_drivers.check_options(record.name, record.options)
         driver = None if record.driver == LOCAL else await self._find_driver(record)
-        intent = self._intents.begin("volume.create", record.name)
+        intent = self._intents.begin(Action.VOLUME_CREATE, record.name)
         try:
             if driver is not None:
                 await driver.create(record.name, record.options)
@@ -280,7 +280,7 @@ class Volumes(VolumePlaces):
             self._forget(record)
             return
         volume_drivers.unmount_memory(self._own(record.name))
-        intent = self._intents.begin("volume.remove", record.name)
+        intent = self._intents.begin(Action.VOLUME_REMOVE, record.name)
         aside = self.folder / ASIDE / record.name
         try:
             os.rename(self.folder / record.name, aside)
@@ -299,10 +299,10 @@ class Volumes(VolumePlaces):
         self._records.delete(record.name)
         self._events.emit("volume", "destroy", record.name, {"driver": record.driver})
 
-    async def drop_anonymous(self, mounts: Iterable[MountPoint]) -> None:
-        """Remove the anonymous volumes among *mounts* that nobody else uses (``rm -v``, ``--rm``)."""
-        for mount in mounts:
-            record = self._records.get(mount.volume) if mount.volume else None
+    async def drop_anonymous(self, names: Iterable[str]) -> None:
+        """Remove the anonymous volumes among *names* that nobody else uses (``rm -v``, ``--rm``)."""
+        for name in names:
+            record = self._records.get(name)
             if record is not None and record.anonymous and not self.users_of(record.name):
                 try:
                     await self._drop(record)

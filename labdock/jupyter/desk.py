@@ -6,11 +6,15 @@ import asyncio
 import atexit
 import sys
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any
+
+from jupyter_core.paths import jupyter_data_dir
 
 from labdock.jupyter.board import Board
 from labdock.jupyter.engine import Link
 from labdock.jupyter.relay import Relay
+from labdock.jupyter.trust import Trust
 from labdock.jupyter.usage import Usage
 
 #: The command, whatever PATH says; nothing is imported from the folder it is run in.
@@ -27,6 +31,7 @@ class Desk:
         self.board = Board(self.link, self._abilities)
         self.usage = Usage(self.link, self.board)
         self.relay = Relay(self.link)
+        self.trust = Trust(Path(jupyter_data_dir()) / "labdock" / "trusted-images.json", self.link)
         self.ports = False
         #: The names of cookies that containers' applications have set, by container and port.
         self.cookies: dict[tuple[str, str], set[str]] = {}

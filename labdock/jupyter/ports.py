@@ -1,38 +1,51 @@
 """``{base_url}labdock/port/ID/PORT/…``: a container's web application in a browser's tab, with no port on the host.
+Below ``labdock/port-absolute/`` instead it is told the whole address.
 
-jupyter-server-proxy carries HTTP and WebSockets; here it is led to the relay's sockets (:mod:`labdock.jupyter.relay`).
-The application is served from Jupyter's own origin, as everything that jupyter-server-proxy serves: its scripts can do
-what the page's user can. That is why a port is opened by the user only, never by a card or a container.
+HTTP goes through :mod:`labdock.jupyter.upstream`, WebSockets through jupyter-server-proxy; both are led to the relay's
+sockets (:mod:`labdock.jupyter.relay`). The application is served from Jupyter's own origin: its scripts can do what the
+page's user can. That is why nothing of an image is served to a browser before its user has said that it is trusted.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server_proxy.handlers import ProxyHandler
 from tornado import web
+from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders
+from tornado.iostream import StreamClosedError
 
-from labdock.errors import LabdockError
-from labdock.jupyter import access, borders
+from labdock.errors import Forbidden, LabdockError
+from labdock.jupyter import access, borders, consent
 from labdock.jupyter.desk import Desk
+from labdock.jupyter.trust import Origin
+from labdock.jupyter.upstream import LARGEST, Upstream
 
 #: RFC 6455 §7.4.1.
 FAILED = 1011
-PATTERN = r"labdock/port/([A-Za-z0-9][A-Za-z0-9_.-]*)/([0-9]{1,5})(/.*|)"
+PATTERN = r"labdock/port(?:-absolute)?/([A-Za-z0-9][A-Za-z0-9_.-]*)/([0-9]{1,5})(/.*|)"
 
+#: What an application may know its prefix by.
+FORWARDED = ("X-Forwarded-Context", "X-ProxyContextPath", "X-Forwarded-Prefix")
 #: Names of cookies that applications set, by container and port; bounded.
 Known = dict[tuple[str, str], set[str]]
 MOST_COOKIES = 64
+#: What no header's value may hold (RFC 9110 §5.5).
+UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+@web.stream_request_body
 class PortHandler(ProxyHandler):  # type: ignore[misc]
     auth_resource = access.RESOURCE
+    _upstream: Upstream | None = None
+    _gone = False
 
     def __init__(self, *args: Any, desk: Desk, **kwargs: Any) -> None:
         self.desk = desk
-        super().__init__(*args, rewrite_response=lambda response: self._rewrite(response), **kwargs)
+        super().__init__(*args, **kwargs)
 
     async def prepare(self, *args: Any, **kwargs: Any) -> None:
         await super().prepare(*args, **kwargs)
@@ -42,59 +55,134 @@ class PortHandler(ProxyHandler):  # type: ignore[misc]
         if not JupyterHandler.check_origin(self):
             raise web.HTTPError(403)
         await access.authorise(self, "execute")
-
-    async def serve(self, container: str, port: str, place: str) -> Any:
+        container, port, place = self.path_args
         if not place:
             self.redirect(self.request.path + "/" + (f"?{self.request.query}" if self.request.query else ""))
-            return None
-        await self._aim(container, port)
-        try:
-            return await self.proxy("localhost", int(port), place)
-        except web.HTTPError as error:
-            if error.status_code in (500, 599):
-                raise Broken(f"what listens on port {port} of {container} gave no answer that is HTTP") from error
-            raise
-
-    async def _aim(self, container: str, port: str) -> None:
-        self.proxy_base = f"labdock/port/{container}/{port}"
+            return
+        self.absolute_url = self.request.path.startswith(f"{self.base_url}labdock/port-absolute/")
+        self.proxy_base = f"labdock/port{'-absolute' if self.absolute_url else ''}/{container}/{port}"
         self._app = (container, port)
         await self.desk.link.ensure()
-        self.unix_socket = str(await self.desk.relay.prepare(container, int(port)))
+        if not await self._is_trusted(container, port):
+            return
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            await self._connect()
+
+    # --- trust ------------------------------------------------------------------------------------------------------
+
+    async def _is_trusted(self, container: str, port: str) -> bool:
+        """Whether to go on; a page is asked instead. Raises Forbidden for what is no page."""
+        # A browser sends no token in this header by itself: who does so asks as a program, and runs no scripts.
+        if self.token_authenticated and "Authorization" in self.request.headers:
+            return True
+        origin = await self.desk.trust.find(container)
+        if self.desk.trust.has(origin.image):
+            return True
+        if self.request.method == "GET" and "Upgrade" not in self.request.headers and self._wants_page():
+            self._ask(origin, port)
+            return False
+        name = origin.name or origin.image
+        raise Forbidden(
+            f"the image {name} is not trusted with this Jupyter server's address",
+            hint=f"open {self.base_url}{self.proxy_base}/ in a browser: it asks once for each image",
+        )
+
+    def _wants_page(self) -> bool:
+        # Browsers tell what a request is for; over plain HTTP they say it to localhost only.
+        aim = self.request.headers.get("Sec-Fetch-Dest")
+        return aim in ("document", "iframe", "frame") if aim else "text/html" in self.request.headers.get("Accept", "")
+
+    def _ask(self, origin: Origin, port: str) -> None:
+        onward = self.request.path + (f"?{self.request.query}" if self.request.query else "")
+        action = f"{self.base_url}labdock/api/trust"
+        self.set_status(403)
+        self.set_header("Content-Security-Policy", consent.POLICY)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        xsrf = self.xsrf_token.decode()
+        self.finish(consent.ask(origin, port, action=action, xsrf=xsrf, onward=onward))
+
+    # --- HTTP -------------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        connection = self.request.connection
+        if isinstance(connection, HTTP1Connection):
+            connection.set_max_body_size(LARGEST)
+        container, port = self._app
+        door = await self.desk.relay.prepare(container, int(port))
+        upstream = Upstream(f"what listens on port {port} of {container}")
+        headers = self.proxy_request_headers()
+        if not self.absolute_url:
+            headers.update(
+                dict.fromkeys(("X-Forwarded-Context", "X-ProxyContextPath", "X-Forwarded-Prefix"), self._prefix)
+            )
+        await upstream.open(door, str(self.request.method), self._target, headers)
+        self._upstream = upstream
+        if self._gone:
+            upstream.close()
+
+    async def data_received(self, chunk: bytes) -> None:
+        if self._upstream is not None:
+            await self._upstream.send(chunk)
+
+    async def _pass(self, *_place: str) -> None:
+        assert self._upstream is not None
+        self._record_activity()
+        try:
+            await self._upstream.answer(self._head, self._part)
+        except (LabdockError, StreamClosedError):
+            if not self._headers_written and not self._gone:
+                raise
+            # Half an answer must not look like a whole one.
+            self.request.connection.stream.close()
+            return
+        if not self._headers_written:
+            await self._flush()
+        self.finish()
+
+    async def _head(self, status: int, reason: str, headers: HTTPHeaders) -> None:
+        self._headers = HTTPHeaders()
+        self.set_status(status, reason)
+        for name, value in self._clean(headers).get_all():
+            if name not in ("Transfer-Encoding", "Connection", "Keep-Alive", "Trailer") and not UNSAFE.search(value):
+                self.add_header(name, value)
+        # An event stream says that it is there before its first event.
+        await self._flush()
+
+    async def _part(self, part: bytes) -> None:
+        self._record_activity()
+        self.write(part)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        # quirk: jupyter-server-proxy's own flush gives nothing to wait for, and a slow browser is to be waited for.
+        await JupyterHandler.flush(self)
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self._gone = True
+        if self._upstream is not None:
+            self._upstream.close()
+
+    def on_finish(self) -> None:
+        super().on_finish()
+        if self._upstream is not None:
+            self._upstream.close()
 
     @web.authenticated
     async def get(self, *args: Any, **kwargs: Any) -> Any:
         return await super().get(*args, **kwargs)
 
-    async def http_get(self, container: str, port: str, place: str) -> Any:
-        return await self.serve(container, port, place)
+    async def http_get(self, *place: str) -> None:
+        await self._pass()
 
-    @web.authenticated
-    async def post(self, container: str, port: str, place: str) -> Any:
-        return await self.serve(container, port, place)
+    post = put = delete = head = patch = options = web.authenticated(_pass)
 
-    @web.authenticated
-    async def put(self, container: str, port: str, place: str) -> Any:
-        return await self.serve(container, port, place)
-
-    @web.authenticated
-    async def delete(self, container: str, port: str, place: str) -> Any:
-        return await self.serve(container, port, place)
-
-    @web.authenticated
-    async def head(self, container: str, port: str, place: str) -> Any:
-        return await self.serve(container, port, place)
-
-    @web.authenticated
-    async def patch(self, container: str, port: str, place: str) -> Any:
-        return await self.serve(container, port, place)
-
-    @web.authenticated
-    async def options(self, container: str, port: str, place: str) -> Any:
-        return await self.serve(container, port, place)
+    # --- WebSockets -------------------------------------------------------------------------------------------------
 
     async def open(self, container: str, port: str, place: str) -> None:
         try:
-            await self._aim(container, port)
+            self.unix_socket = str(await self.desk.relay.prepare(container, int(port)))
             await self.proxy_open("localhost", int(port), place)
         except LabdockError as error:
             self.close(FAILED, error.message[:120])
@@ -102,15 +190,21 @@ class PortHandler(ProxyHandler):  # type: ignore[misc]
             self.log.info("no websocket to port %s of %s: %s", port, container, error)
             self.close(FAILED, f"port {port} takes no websocket here")
 
+    def get_client_uri(self, protocol: str, host: str, port: int, proxied_path: str) -> str:
+        return f"{protocol}://{host}:{port}{self._target}"
+
+    # --- what passes ------------------------------------------------------------------------------------------------
+
     @property
     def _prefix(self) -> str:
         return f"{self.base_url}{self.proxy_base}"
 
-    def get_client_uri(self, protocol: str, host: str, port: int, proxied_path: str) -> str:
+    @property
+    def _target(self) -> str:
         # As the browser wrote it: unquoting and quoting again would change what %2F means.
-        place = self.request.path.removeprefix(self._prefix) or "/"
+        place = self.request.path if self.absolute_url else self.request.path.removeprefix(self._prefix) or "/"
         query = borders.strip_query(self.request.query, self._is_our_token)
-        return f"{protocol}://{host}:{port}{place}" + (f"?{query}" if query else "")
+        return place + (f"?{query}" if query else "")
 
     def _is_our_token(self, value: str) -> bool:
         return bool(self.token_authenticated) or value == self.token
@@ -130,16 +224,17 @@ class PortHandler(ProxyHandler):  # type: ignore[misc]
             headers["Referer"] = referer
         return headers
 
-    def _rewrite_location_header(self, location: str, host: str, port: int, proxied_path: str) -> str:
+    def _clean(self, headers: HTTPHeaders) -> HTTPHeaders:
+        """An answer's headers as the browser may have them."""
+        port = self._app[1]
         hosts = {self.request.host, f"localhost:{port}", f"127.0.0.1:{port}", "localhost", "127.0.0.1"}
-        return borders.rewrite_location(location, self._prefix, hosts)
-
-    def _rewrite(self, response: Any) -> None:
         found = HTTPHeaders()
         known = self.desk.cookies.setdefault(self._app, set())
-        for name, value in response.headers.get_all():
+        for name, value in headers.get_all():
             if name in borders.REACHING:
                 continue
+            if name == "Location":
+                value = borders.rewrite_location(value, self._prefix, hosts)
             if name == "Set-Cookie":
                 cookie = borders.rewrite_cookie(value, self._prefix)
                 if cookie is None or (cookie[0] not in known and len(known) >= MOST_COOKIES):
@@ -147,7 +242,7 @@ class PortHandler(ProxyHandler):  # type: ignore[misc]
                 known.add(cookie[0])
                 value = cookie[1]
             found.add(name, value)
-        response.headers = found
+        return found
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = (kwargs.get("exc_info") or (None, None, None))[1]
@@ -155,19 +250,12 @@ class PortHandler(ProxyHandler):  # type: ignore[misc]
             super().write_error(status_code, **kwargs)
             return
         self.clear()
-        # What is not there is said as such; all else is between this server and the container.
-        self.set_status(error.status if error.status == 404 else 502)
+        # What is not there, or not trusted, is said as such; all else is between this server and the container.
+        self.set_status(error.status if error.status in (403, 404) else 502)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.finish(error.explain() + "\n")
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if not isinstance(value, LabdockError):
+        if not isinstance(value, LabdockError | StreamClosedError):
             super().log_exception(typ, value, tb)
-
-
-class Broken(LabdockError):
-    """Something listens there, and it is no web server, or it hung up."""
-
-    status = 502
-    code = "bad_gateway"

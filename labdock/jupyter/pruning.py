@@ -49,9 +49,11 @@ async def _images(link: Link) -> list[Item]:
 
 
 async def _networks(link: Link) -> list[Item]:
+    """As ``docker network prune``: those that no container is in now; one that has ended is in none."""
     used = {
         name
         for each in await link.fetch("/containers/json", {"all": True})
+        if each["State"] in ALIVE or each["State"] == "restarting"
         for name in (each.get("NetworkSettings") or {}).get("Networks") or ()
     }
     found = await link.fetch("/networks")
@@ -74,7 +76,8 @@ async def _build(link: Link) -> list[Item]:
     return [
         _item(each["ID"], str(each.get("Description") or each["ID"]), int(each.get("Size") or 0))
         for each in found.get("BuildCache") or ()
-        if not each.get("InUse")
+        # What images share stays: it would free nothing.
+        if not each.get("InUse") and not each.get("Shared")
     ]
 
 

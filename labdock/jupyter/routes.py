@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server.utils import url_path_join
 
-from labdock.jupyter import files, proxy, pruning, rest, tools
-from labdock.jupyter.channels import Kind, jobs, logs, stats
+from labdock.commands.ports import RELAY, RELAY_ENGINE
+from labdock.jupyter import consent, files, proxy, pruning, rest, tools
+from labdock.jupyter.channels import Kind, builds, jobs, logs, stats
 from labdock.jupyter.desk import Desk
 from labdock.jupyter.live import Live
 
@@ -22,7 +23,7 @@ KINDS: dict[str, Kind] = {
     "logs": logs.follow_log,
     "stats": stats.watch_usage,
     "pull": jobs.pull,
-    "build": jobs.build,
+    "build": builds.build,
     "compose": jobs.compose,
     "bootstrap": jobs.bootstrap,
 }
@@ -45,6 +46,7 @@ def add_to(server: ServerApp, environment: Mapping[str, str] | None = None) -> D
         ("files", files.FilesHandler, known),
         ("files/content", files.ContentHandler, known),
         ("prune", pruning.PruneHandler, known),
+        ("trust", consent.TrustHandler, known),
         ("live", Live, {**known, "kinds": KINDS}),
     ]
     rules = [(url_path_join(base, "labdock/api", path), *rest) for path, *rest in routes]
@@ -52,7 +54,19 @@ def add_to(server: ServerApp, environment: Mapping[str, str] | None = None) -> D
         desk.ports = True
         rules.append((url_path_join(base, handler[0]), handler[1], known))
     application.add_handlers(".*$", rules)  # type: ignore[no-untyped-call]
+    announce(desk, url_path_join(base, "labdock/port/"))
     return desk
+
+
+def announce(desk: Desk, address: str) -> None:
+    """Tell this server's kernels and terminals, who inherit its environment, where containers' ports are served.
+
+    Jupyter tells a kernel nothing of its server's base URL.
+    """
+    for name in (RELAY, RELAY_ENGINE):
+        os.environ.pop(name, None)
+    if desk.ports and desk.link.problem is None:
+        os.environ |= {RELAY: address, RELAY_ENGINE: f"unix://{desk.link.path}"}
 
 
 def find_port_handler() -> tuple[str, Any] | None:

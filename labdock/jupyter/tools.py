@@ -72,27 +72,37 @@ class KernelHandler(Handler):
         self.answer(describe(await asyncio.to_thread(kernels.remove, name)))
 
 
-#: Members of a request for a kernel, and what each is.
-OPTIONS: dict[str, type] = {
-    "name": str,
-    "display_name": str,
-    "install": bool,
-    "network": str,
-    "memory": int,
-    "mounts": list,
+#: Members of a request for a kernel: what each may be. ``memory``: bytes, or a text such as 2g; ``network``: a name,
+#: or false for none and true for the default one.
+OPTIONS: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "display_name": (str,),
+    "install": (bool,),
+    "network": (str, bool),
+    "memory": (int, str),
+    "mounts": (list,),
+    "api_socket": (bool,),
 }
+WORDS = {str: "text", bool: "boolean", int: "number", list: "list"}
 
 
 def read_options(body: dict[str, Any]) -> dict[str, Any]:
     """What ``kernels.add`` takes. Raises InvalidRequest."""
+    from labdock.commands import values
+
     found: dict[str, Any] = {}
-    for name, kind in OPTIONS.items():
+    for name, kinds in OPTIONS.items():
         value = body.get(name)
         if value is None:
             continue
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise InvalidRequest(f"{name!r} is no {kind.__name__}")
+        # By the type itself: a boolean is an int, too.
+        if type(value) not in kinds:
+            raise InvalidRequest(f"{name!r} is no {' or '.join(WORDS[kind] for kind in kinds)}")
         found[name] = value
+    if isinstance(found.get("network"), bool):
+        found["network"] = "" if found["network"] else "none"
+    if isinstance(found.get("memory"), str):
+        found["memory"] = values.size(found["memory"])
     if not all(isinstance(mount, str) for mount in found.get("mounts", ())):
         raise InvalidRequest("'mounts' is no list of texts", hint="each is FOLDER:PLACE, or FOLDER:PLACE:ro")
     return found
@@ -106,6 +116,7 @@ def describe(spec: Any) -> dict[str, Any]:
         "network": spec.network,
         "memory": spec.settings.memory,
         "mounts": list(spec.settings.mounts),
+        "api_socket": spec.settings.api_socket,
         "debugger": spec.debugger,
         "notes": list(spec.notes),
     }

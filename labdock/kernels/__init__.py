@@ -42,6 +42,7 @@ def add(
     wheels: str | None = None,
     provisioner: bool = True,
     replace: bool = False,
+    api_socket: bool = False,
     client: Client | None = None,
     report: Callable[[str], None] | None = None,
 ) -> KernelSpec:
@@ -52,8 +53,9 @@ def add(
     name, ``none`` for no network, "" for the default one. *environment*: what the kernel gets besides the image's own.
     *user*: of the image; root by default, whose files are the caller's. *install*: build an image with ipykernel and
     ipywidgets from *image* and take that (*wheels*: a folder to install them from without a network). *provisioner*:
-    False for a Jupyter that has no labdock in its own environment. *replace* a kernel of that name. *report* is
-    called with lines of a build.
+    False for a Jupyter that has no labdock in its own environment. *replace* a kernel of that name. *api_socket*:
+    give the kernel the engine's socket (and ``DOCKER_HOST``), so that labdock or docker in the image work with this
+    engine. *report* is called with lines of a build.
 
     Blocks for a fraction of a second; with *install* for a build. Raises NoSuchImage, Conflict (the name is taken),
     InvalidRequest (no Python, no ipykernel, a mount that is none), Unsupported (no Jupyter here), EngineUnreachable.
@@ -75,6 +77,7 @@ def add(
             wheels=wheels,
             provisioner=provisioner,
             replace=replace,
+            api_socket=api_socket,
         ),
         install=install,
         client=client,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: What ``--install`` brings.
 PACKAGES = ("ipykernel>=6.29", "ipywidgets>=8")
+#: The engine puts its own socket in the place of these, whether they are there or not.
+DOCKER_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 #: pip's settings that go along from the user's environment; as secrets, since an address may have a password in it.
 PIP_SETTINGS = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
 
@@ -42,6 +44,7 @@ class Wish:
     wheels: str | None
     provisioner: bool
     replace: bool
+    api_socket: bool
 
 
 def add(
@@ -58,6 +61,11 @@ def add(
     for variable in wish.environment:
         if not variable or "=" in variable or "\0" in variable:
             raise InvalidRequest(f"invalid environment variable: {variable!r}", hint="--env NAME=VALUE")
+    if wish.api_socket and wish.user:
+        raise InvalidRequest(
+            f"the engine's socket is for its own user, and {wish.user} in a container is another",
+            hint="leave --user away: the kernel is root in its container then, which is you outside",
+        )
     if client is None:
         from labdock.client import connect
 
@@ -77,6 +85,7 @@ def _add(
         nano_cpus=round(wish.cpus * 10**9),
         user=wish.user,
         variables=tuple(wish.environment),
+        api_socket=wish.api_socket,
     )
     if wish.network and wish.network not in ("none", "bridge", "default", "host"):
         client.networks.inspect(wish.network)
@@ -110,7 +119,7 @@ def absolute(mount: str) -> str:
     source, colon, rest = mount.partition(":")
     if source.startswith((".", "~", "/")):
         path = os.path.abspath(os.path.expanduser(source))
-        if not os.path.exists(path):
+        if not os.path.exists(path) and path not in DOCKER_SOCKETS:
             raise InvalidRequest(f"invalid mount: {mount!r}: there is no {path}", hint="--mount SRC:DST[:ro]")
         mount = f"{path}{colon}{rest}"
     read_mount(mount)

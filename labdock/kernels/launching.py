@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 VARIABLES = ("JPY_SESSION_NAME", "TZ")
 #: What every kernel gets. JPY_PARENT_PID=1: ipykernel then does not look whether its parent lives (it is the init).
 FIXED = {"JPY_PARENT_PID": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+#: The engine gives its own socket for a bind of this one, wherever that is.
+API_SOCKET = "/var/run/docker.sock"
 START = "start.py"
 CONNECTION = "kernel.json"
 #: Characters of a kernel's last words that an error repeats.
@@ -67,13 +69,16 @@ def read_mount(text: str) -> MountRequest:
 def chosen_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """What of *environment* the kernel gets: an allow-list, so that no token or password goes in by chance."""
     names = (*VARIABLES, *settings.variables)
-    return {name: environment[name] for name in names if name in environment} | FIXED
+    engine = {"DOCKER_HOST": f"unix://{API_SOCKET}"} if settings.api_socket else {}
+    return engine | {name: environment[name] for name in names if name in environment} | FIXED
 
 
 def request_for(settings: Settings, place: Place, environment: Mapping[str, str], folder: Path | None) -> CreateRequest:
     """The container of a kernel. *environment*: all it gets; *folder*: the notebook's, at the same path inside."""
     own = str(place.folder)
     mounts = [MountRequest(type="bind", source=own, target=own), *map(read_mount, settings.mounts)]
+    if settings.api_socket:
+        mounts.append(MountRequest(type="bind", source=API_SOCKET, target=API_SOCKET))
     inside = None if folder is None or str(folder) == "/" else str(folder)
     if inside is not None and all(mount.target != inside for mount in mounts):
         mounts.append(MountRequest(type="bind", source=inside, target=inside))

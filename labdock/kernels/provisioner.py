@@ -14,7 +14,7 @@ from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
-from traitlets import Int, List, Unicode
+from traitlets import Bool, Int, List, Unicode
 
 from labdock.errors import LabdockError
 from labdock.kernels import launching, places
@@ -40,6 +40,7 @@ class LabdockProvisioner(LocalProvisioner):
     nano_cpus = Int(0, help="Processors times 10⁹; 0: unlimited")
     user = Unicode(help="The user in the image; root by default")
     variables = List(Unicode(), help="Names of variables that go in from the server's environment")
+    api_socket = Bool(False, help="Whether the engine's socket is in the kernel's container")
 
     _place: Place | None = None
     _watched: Watched | None = None
@@ -57,6 +58,7 @@ class LabdockProvisioner(LocalProvisioner):
             user=self.user,
             # What the kernelspec sets by hand goes in too.
             variables=tuple({*self.variables, *(self.kernel_spec.env or {})}),
+            api_socket=self.api_socket,
         )
 
     @property

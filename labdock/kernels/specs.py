@@ -29,7 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a kernel's container is made; the provisioner's traits and ``kernel launch``'s options have these names.
 
     ``image_id``: the image that was looked into, "" for none. ``mounts``: ``SRC:DST[:ro]``. ``memory`` in bytes.
-    ``variables``: names of environment variables that go in from the front end's environment.
+    ``variables``: names of environment variables that go in from the front end's environment. ``api_socket``: whether
+    the kernel has the engine's socket, with all that may be asked of it.
     """
 
     image: str
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nano_cpus: int = 0
     user: str = ""
     variables: tuple[str, ...] = ()
+    api_socket: bool = False
 
 
 class KernelSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +114,7 @@ def argv_for(settings: Settings, environment: Mapping[str, str]) -> list[str]:
     }
     for option, value in given.items():
         words += [option, value] if value else []
+    words += ["--use-api-socket"] if settings.api_socket else []
     for mount in settings.mounts:
         words += ["--mount", mount]
     for variable in environment:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from labdock.commands import html, units
-from labdock.commands.listing import container_cell, container_row
+from labdock.commands.listing import container_cells, container_row
+from labdock.commands.ports import find_links
 from labdock.errors import LabdockError, NotFound
 from labdock.notebook.widgets import LogViewer, Panel, UsageCharts, note, toolkit
 
@@ -33,6 +35,7 @@ class Dashboard(Panel):
         self._kit = kit
         self._client = client
         self._connect = connect
+        self._cell = container_cells(find_links(os.environ))
         self._said = kit.HTML()
         self._rows = kit.VBox()
         self._look = kit.VBox()
@@ -81,9 +84,9 @@ class Dashboard(Panel):
     def _row(self, container: ContainerSummary) -> Any:
         kit, row = self._kit, container_row(container, whole=False)
         label = kit.HTML(
-            f"<b>{html.escape(row['Names'])}</b> {container_cell('Status', row)} "
+            f"<b>{html.escape(row['Names'])}</b> {self._cell('Status', row)} "
             f'<span style="{html.FAINT}">{html.escape(units.elide(row["Image"], 40))}</span> '
-            f"{container_cell('Ports', row)}",
+            f"{self._cell('Ports', row)}",
             layout=kit.Layout(flex="1 1 auto", min_width="20em"),
         )
         runs = container.state in ("running", "paused", "restarting")

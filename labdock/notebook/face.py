@@ -170,6 +170,10 @@ class NotebookFace:
         if last:
             output.refresh(force=True)
 
+    def picture(self, text: Callable[[], str], html: Callable[[], str]) -> Callable[[bool], None]:
+        output = self._live(Picture(text, html))
+        return lambda last: output.refresh(force=last, paced=True)
+
     def show_job(self, title: str, lines: Iterable[JobLine | None]) -> None:
         from labdock.commands.transfer_view import TransferView, as_html, as_text
 

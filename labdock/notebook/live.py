@@ -40,10 +40,10 @@ class LiveOutput:
         self._update: Callable[[Picture], None] | None = None
         self._last = float("-inf")
 
-    def refresh(self, *, force: bool = False) -> None:
-        """Show the picture as it is now, unless it was shown a moment ago."""
+    def refresh(self, *, force: bool = False, paced: bool = False) -> None:
+        """Show the picture as it is now, unless it was shown a moment ago (*paced*: the caller sees to that)."""
         now = self._clock()
-        if not force and (not self._in_place or now - self._last < INTERVAL):
+        if not force and (not self._in_place or (now - self._last < INTERVAL and not paced)):
             return
         self._last = now
         if self._update is None:

@@ -74,7 +74,14 @@ class Panel:
         self._watches.clear()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        return self.widget._repr_mimebundle_(**options)
+        make = getattr(self.widget, "_repr_mimebundle_", None)
+        if make is not None:
+            return make(**options)
+        # quirk: Colab has ipywidgets 7, whose widgets display themselves and have no bundle.
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        text = repr(self.widget)
+        text = f"{text[:110]}…" if len(text) > 110 else text
+        return {"text/plain": text, "application/vnd.jupyter.widget-view+json": view}
 
 
 class LogViewer(Panel):

@@ -16,6 +16,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -23,9 +24,27 @@ import msgspec
 from labdock.store.metadata import Database
 
 
+class Action(StrEnum):
+    """All that is ever begun with an intent. Each has its row in the fault tests (``tests/system/faults.py``)."""
+
+    CONTAINER_CREATE = "container.create"
+    CONTAINER_START = "container.start"
+    CONTAINER_COMMIT = "container.commit"
+    CONTAINER_REMOVE = "container.remove"
+    NETWORK_CREATE = "network.create"
+    NETWORK_CONNECT = "network.connect"
+    NETWORK_DISCONNECT = "network.disconnect"
+    NETWORK_REMOVE = "network.remove"
+    VOLUME_CREATE = "volume.create"
+    VOLUME_REMOVE = "volume.remove"
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An open intent: *action* on *subject* (an id or a name), with *detail* in JSON's types."""
+    """An open intent: *action* on *subject* (an id or a name), with *detail* in JSON's types.
+
+    *action* is an :class:`Action`; one that another version wrote may be none of them.
+    """
 
     number: int
     action: str
@@ -46,7 +65,7 @@ class Intents:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def begin(self, action: str, subject: str, **detail: Any) -> Intent:
+    def begin(self, action: Action, subject: str, **detail: Any) -> Intent:
         """Write down that *action* on *subject* is about to happen; on disk when this returns.
 
         Not inside a transaction: it would be on disk only after the act.

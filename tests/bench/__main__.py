@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from tests.bench import builds, crowds, files, measures, networks, report, storage
+from tests.bench import builds, crowds, files, measures, networks, notebooks, report, storage
 from tests.bench.archive import write_archive
 from tests.bench.engines import Engine, EngineMissing, Place, start_docker, start_labdock, start_podman, started
 from tests.bench.travels import Travels
 
-PARTS = ("containers", "files", "networks", "images", "builds", "storage")
+PARTS = ("containers", "files", "networks", "images", "builds", "storage", "notebook")
 STARTERS = {"podman": start_podman, "docker": start_docker, "labdock": start_labdock}
 
 
@@ -34,7 +34,7 @@ def main() -> int:
             return 1
         rows: list[report.Row] = []
         amounts: list[report.Amount] = []
-        if {"containers", "files", "networks", "builds"} & set(options.parts):
+        if {"containers", "files", "networks", "builds", "notebook"} & set(options.parts):
             _load(engines, place)
         if "containers" in options.parts:
             rows += _measure_containers(engines, options)
@@ -52,6 +52,8 @@ def main() -> int:
             rows += _measure_images(engines, place, options, notes)
         if "builds" in options.parts:
             rows += _measure_builds(engines, options, place)
+        if "notebook" in options.parts:
+            rows += notebooks.measure(engines, rounds=options.rounds, warmup=options.warmup, home=place.home)
         if "storage" in options.parts and any(engine.name == report.OURS for engine in engines):
             rows.append(_measure_storage(engines, options, place))
     print(report.table(engines, rows, memory, notes, amounts))

@@ -17,6 +17,7 @@ from playwright.sync_api import BrowserContext, sync_playwright
 
 from tests import stores
 from tests.browser.pages import LabPage, open_context
+from tests.browser.panels import Panel
 from tests.browser.servers import LabServer, clean_environment
 from tests.system.conftest import EngineUnderTest
 
@@ -80,6 +81,31 @@ def lab(
 ) -> Iterator[LabPage]:
     """A page with JupyterLab open; its test fails on errors on the console that it did not expect."""
     yield from _page(request, LabPage(context, server).open())
+
+
+@pytest.fixture(scope="module")
+def page_of_all(context: BrowserContext, server: LabServer) -> Iterator[LabPage]:
+    """The page that the tests of a file share, with the side bar open."""
+    found = LabPage(context, server).open()
+    Panel(found).live()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def desk(request: pytest.FixtureRequest, page_of_all: LabPage, engine: EngineUnderTest) -> Iterator[LabPage]:
+    """The file's one page: what a test leaves open in it is closed, and it is loaded anew after one that failed."""
+    page = page_of_all
+    page.errors.clear()
+    page.unexpect()
+    yield page
+    if request.node.stash.get(_failed, False):
+        page.picture(f"failed-{request.node.name}")
+        page.open()
+        return
+    unexpected = page.unexpected()
+    page.tidy()
+    assert not unexpected, "errors on the console:\n" + "\n".join(unexpected)
 
 
 @pytest.fixture

@@ -164,6 +164,47 @@ class LabPage:
         self.page.mouse.move(panel["x"] + pixels, middle, steps=4)
         self.page.mouse.up()
 
+    def setting(self, plugin: str, key: str, value: Any) -> None:
+        """Change one of a plugin's settings; None: what it is by itself."""
+        # quirk: the page gives no way to the settings but the plugin that has them.
+        script = """async ([plugin, key, value]) => {
+          const app = window.jupyterapp, plugins = (app.pluginRegistry ?? app)._plugins;
+          const provider = [...plugins.values()].find(one => one.provides?.name.endsWith(':ISettingRegistry'));
+          const settings = await app.resolveOptionalService(provider.provides);
+          await (value === null ? settings.remove(plugin, key) : settings.set(plugin, key, value));
+        }"""
+        self.page.evaluate(script, [plugin, key, value])
+
+    def palette(self, label: str) -> None:
+        """Carry out the command with this label as the keyboard does: by the palette."""
+        self.page.keyboard.press("ControlOrMeta+Shift+C")
+        search = self.find(".lm-CommandPalette-input:visible")
+        search.fill(label)
+        # The first of what fits is the active one; it is this, or the command is not there.
+        active = self.find(".lm-CommandPalette-item.lm-mod-active .lm-CommandPalette-itemLabel:visible")
+        self.wait(
+            "label => [...document.querySelectorAll('.lm-CommandPalette-item.lm-mod-active')]"
+            ".some(item => item.querySelector('.lm-CommandPalette-itemLabel').textContent === label)",
+            f"the palette offers {label}",
+            label,
+        )
+        assert active.count() == 1
+        search.press("Enter")
+        search.wait_for(state="hidden")
+
+    def told(self, text: str) -> Locator:
+        """Wait until a notification says *text*."""
+        found = self.find(".jp-toast-message, .Toastify__toast-body", has_text=text).first
+        found.wait_for()
+        return found
+
+    def tidy(self) -> None:
+        """Close all tabs, menus, dialogs and notifications."""
+        if self.find(".jp-Dialog, .lm-Menu").count():
+            self.page.keyboard.press("Escape")
+        self.command("application:close-all")
+        self.command("apputils:dismiss-notification")
+
     def notebook(self, name: str) -> Locator:
         """Open a notebook of the work folder and wait until its kernel is idle."""
         self.command("docmanager:open", path=name)
@@ -185,8 +226,33 @@ class LabPage:
         """Errors on the console that match are part of this test."""
         self._expected.extend(patterns)
 
+    def unexpect(self) -> None:
+        """Errors are errors again, whatever was expected before."""
+        self._expected = list(STOCK_ERRORS)
+
     def unexpected(self) -> list[str]:
         return [text for text in self.errors if not any(re.search(known, text) for known in self._expected)]
+
+    @contextmanager
+    def long_tasks(self) -> Iterator[list[int]]:
+        """What held up the page meanwhile: milliseconds of each task of more than 50, the longest first."""
+        self.page.evaluate(
+            """() => {
+              const seen = window.labdockTasks = [];
+              window.labdockTaskWatch = new PerformanceObserver(list =>
+                seen.push(...list.getEntries().map(entry => Math.round(entry.duration))));
+              window.labdockTaskWatch.observe({ type: 'longtask' });
+            }"""
+        )
+        seen: list[int] = []
+        yield seen
+        # Two frames: what is under way now is over then, and told.
+        self.page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+        )
+        told = "labdockTasks.concat(labdockTaskWatch.takeRecords().map(entry => Math.round(entry.duration)))"
+        seen.extend(sorted(self.page.evaluate(told), reverse=True))
+        self.page.evaluate("labdockTaskWatch.disconnect()")
 
     @contextmanager
     def counting(self) -> Iterator[list[str]]:

@@ -113,6 +113,15 @@ class LabServer:
         with urllib.request.urlopen(asked, timeout=timeout) as answer:
             return json.load(answer)
 
+    def delete(self, path: str) -> None:
+        """A DELETE of *path*."""
+        headers = {"Authorization": f"token {self.token}"}
+        urllib.request.urlopen(urllib.request.Request(self.url + path, headers=headers, method="DELETE"), timeout=30)
+
+    def forget_trust(self) -> None:
+        """As if no image had been trusted."""
+        (self._jupyter / "data" / "labdock" / "trusted-images.json").unlink()
+
     def kill(self) -> None:
         """End it at once, as a crash does."""
         assert self._process is not None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.browser.cells import write_notebook
 from tests.browser.pages import LabPage
 from tests.browser.panels import Panel
+from tests.browser.servers import LabServer
 from tests.system.conftest import EngineUnderTest
 
 pytestmark = pytest.mark.browser
@@ -31,6 +34,45 @@ def test_the_status_bar_counts_and_opens_the_sidebar(lab: LabPage, engine: Engin
     lab.command("settingeditor:open")
     lab.page.evaluate(settings % "false")
     lab.page.evaluate(settings % "true")
+
+
+#: Writes down, for each of labdock's websockets, whether JupyterLab's own start was over when it was opened.
+SOCKETS = """
+window.labdockOpened = [];
+const Real = window.WebSocket;
+window.WebSocket = class extends Real {
+  constructor(url, ...more) {
+    super(url, ...more);
+    if (String(url).includes('labdock/api/live')) {
+      const over = window.jupyterapp?.restored ?? new Promise(() => {});
+      Promise.race([over.then(() => true), new Promise(done => setTimeout(done, 0, false))])
+        .then(after => window.labdockOpened.push(after));
+    }
+  }
+};
+"""
+
+
+def test_a_page_opens_its_websocket_when_it_is_there_and_none_when_nobody_looks(
+    server: LabServer, engine: EngineUnderTest, new_page: Callable[[LabServer], LabPage]
+) -> None:
+    lab = new_page(server)
+    lab.page.add_init_script(SOCKETS)
+    lab.open()
+    lab.find(f"{STATUS}[title='0 containers run']").wait_for()
+    assert lab.page.evaluate("window.labdockOpened") == [True]
+    save = "shown => window.jupyterapp.serviceManager.settings.save('labdock:status', JSON.stringify({ shown }))"
+    lab.page.evaluate(save, False)
+    try:
+        lab.open()
+        # Until the browser has been idle, and a while longer.
+        lab.page.evaluate("new Promise(done => requestIdleCallback(() => setTimeout(done, 1000)))")
+        assert lab.page.evaluate("window.labdockOpened") == []
+        assert [what for what in lab.requests if "labdock/api" in what][1:] == []
+        lab.sidebar("labdock-panel").locator('[data-kind="container"]').first.wait_for()
+        assert lab.page.evaluate("window.labdockOpened") == [True]
+    finally:
+        lab.page.evaluate(save, True)
 
 
 def test_running_sessions_list_containers_and_stop_them(lab: LabPage, engine: EngineUnderTest) -> None:

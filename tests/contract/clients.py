@@ -87,6 +87,11 @@ class Docker:
         return Terminal([self.program, *args], self.environment, rows, columns)
 
 
+def _take_terminal() -> None:
+    """Standard input's terminal becomes the new session's own, so that its keys are signals."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A command with a terminal of its own. ``seen`` is all that it wrote."""
 
@@ -94,7 +99,13 @@ class Terminal:
         self._end, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._process = subprocess.Popen(
-            command, env=environment, stdin=other, stdout=other, stderr=other, start_new_session=True
+            command,
+            env=environment,
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
         )
         os.close(other)
         self.seen = ""

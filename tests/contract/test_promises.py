@@ -338,6 +338,11 @@ def test_point_23_a_container_speaks_to_the_engine_through_dockers_socket(http: 
     made = http.post("/containers/box/exec", json={"Cmd": ["test", "-S", "/var/run/docker.sock"]}).json()["Id"]
     http.post(f"/exec/{made}/start", json={}, timeout=PATIENCE)
     assert http.get(f"/exec/{made}/json").json()["ExitCode"] == 0
+    # As a mount that must be there, too, whether the machine has such a socket or not.
+    mount = {"Type": "bind", "Source": "/var/run/docker.sock", "Target": "/engine.sock"}
+    mounted = make(http, "mounted", "test", "-S", "/engine.sock", HostConfig={"Mounts": [mount]})
+    http.post(f"/containers/{mounted}/start")
+    assert wait(http, "mounted") == 0
     plain = make(http, "plain", "ls", "/var/run/docker.sock")
     http.post(f"/containers/{plain}/start")
     assert wait(http, "plain") == 1  # nobody has it who did not ask for it

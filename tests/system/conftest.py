@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,8 @@ from typing import Any
 import docker
 import pytest
 
+from labdock.daemon.status import describe
+from labdock.schema.paths import locate
 from tests import stores
 
 DOCKER = shutil.which("docker") or "/usr/bin/docker"
@@ -56,8 +57,7 @@ class EngineUnderTest:
         assert done.returncode in (0, 3), done.stderr
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.module("status").stdout)
-        return found
+        return describe(locate(self.environment, os.getuid()))
 
     def pid(self, role: str) -> int:
         """The pid of outer, inner or engine, on the host; 0 when there is none at the moment."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,19 +64,26 @@ class Classroom:
         return self.containers() + [str(path) for path in self.places.glob("*/*")]
 
     def import_image(self, name: str, *packages: str, leaving_out: tuple[str, ...] = ()) -> None:
-        with tempfile.TemporaryFile(dir=self.root) as tar:
-            kernel_image.write_tar(tar, packages, leaving_out=leaving_out)
-            tar.seek(0)
-            changes = [word for change in CHANGES for word in ("--change", change)]
-            done = subprocess.run(
-                [*labdock_command(), "import", *changes, "-", name],
-                env=self.engine.environment,
-                stdin=tar,
-                capture_output=True,
-                timeout=90,
-                check=False,
-            )
-        assert done.returncode == 0, done.stderr
+        import_image(self.engine, name, *packages, leaving_out=leaving_out)
+
+
+def import_image(
+    engine: EngineUnderTest, name: str, *packages: str, leaving_out: tuple[str, ...] = (), changes: Sequence[str] = ()
+) -> None:
+    """An image with Python and *packages* (see tests/kernel_image.py) in *engine*."""
+    with tempfile.TemporaryFile(dir=engine.data.parent) as tar:
+        kernel_image.write_tar(tar, packages, leaving_out=leaving_out)
+        tar.seek(0)
+        words = [word for change in (*CHANGES, *changes) for word in ("--change", change)]
+        done = subprocess.run(
+            [*labdock_command(), "import", *words, "-", name],
+            env=engine.environment,
+            stdin=tar,
+            capture_output=True,
+            timeout=90,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
 
 
 def labdock_command() -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests import stores
+from tests.system import stack
 from tests.system.conftest import EngineUnderTest, short_folder, wait_until
 
 LABDOCK = str(Path(sys.executable).with_name("labdock"))
@@ -98,9 +99,9 @@ def test_nginx_serves_a_page(debian: EngineUnderTest) -> None:
     )
 
 
-@pytest.mark.limit(600)
-def test_programs_of_two_projects_talk_by_name(debian: EngineUnderTest) -> None:
-    """nginx before a Python server that counts in redis and keeps in postgres, twice, with the same service names."""
+@pytest.fixture(scope="module")
+def services(debian: EngineUnderTest) -> EngineUnderTest:
+    """The engine with ``services``: an image with nginx, redis, postgres, and a Python server that asks the two."""
     app = (
         "import http.server, subprocess\n"
         "def ask(*command):\n"
@@ -130,7 +131,14 @@ def test_programs_of_two_projects_talk_by_name(debian: EngineUnderTest) -> None:
         f"COPY <<'db' /db.sh\n{start_db}\ndb\nCOPY <<hba /hba\nlocal all all trust\nhost all all samenet trust\nhba\n"
     )
     build(debian, "services", dockerfile)
-    services = {
+    return debian
+
+
+@pytest.mark.limit(600)
+def test_programs_of_two_projects_talk_by_name(services: EngineUnderTest) -> None:
+    """nginx before a Python server that counts in redis and keeps in postgres, twice, with the same service names."""
+    debian = services
+    commands = {
         "cache": ("redis-server", "--protected-mode", "no", "--save", ""),
         "db": ("sh", "/db.sh"),
         "app": ("python3", "/app.py"),
@@ -140,7 +148,7 @@ def test_programs_of_two_projects_talk_by_name(debian: EngineUnderTest) -> None:
     for project in ("red", "blue"):
         network = f"{project}_default"
         debian.docker("network", "create", network)
-        for service, command in services.items():
+        for service, command in commands.items():
             extra = ("-p", "127.0.0.1::80") if service == "web" else ()
             names = ("--name", f"{project}-{service}-1", "--network", network, "--network-alias", service)
             debian.docker("run", "-d", *names, "-e", f"PROJECT={project}", *extra, "services", *command)
@@ -169,11 +177,54 @@ def test_programs_of_two_projects_talk_by_name(debian: EngineUnderTest) -> None:
         "--network-alias",
         "app",
         "services",
-        *services["app"],
+        *commands["app"],
     )
     debian.docker("rm", "-f", "red-app-1")
     wait_until(lambda: visit("red").endswith(" red"), "the other app answers")
     debian.docker("rm", "-f", *debian.docker("ps", "-aq").split())
+
+
+def compose(program: list[str], engine: EngineUnderTest, folder: Path, *words: str) -> str:
+    """What *program* (``labdock compose`` or docker-compose) says of the project in *folder*."""
+    environment = engine.environment | {"DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0"}
+    done = subprocess.run(
+        [*program, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.limit(600)
+def test_a_stack_by_compose_and_the_same_by_docker_compose(services: EngineUnderTest, tmp_path: Path) -> None:
+    folder = stack.write(tmp_path / "shop")
+    ours, theirs = [LABDOCK, "compose"], ["/usr/bin/docker-compose", "--no-ansi"]
+
+    def visit() -> str:
+        address = services.docker("port", services.docker("ps", "-qf", "label=com.docker.compose.service=web"), "80")
+        with urllib.request.urlopen(f"http://{address}/", timeout=20) as answer:
+            return str(answer.read().decode())
+
+    compose(ours, services, folder, "up", "-d", "--wait")
+    assert visit() == "served: 1 in redis, 1 in postgres"
+    assert visit() == "served: 2 in redis, 2 in postgres"
+    # Each began when what it waits for had passed a check.
+    first = stack.firsts(services)
+    for name, needs in (("web", ("app",)), ("app", ("db", "cache"))):
+        assert all(first[name, "start"] >= first[other, "healthy"] for other in needs), first
+    made = stack.made(services)
+    assert "Up" in compose(theirs, services, folder, "ps")
+    compose(theirs, services, folder, "down")
+    assert {key.split()[0] for key in stack.made(services)} == {"volume"}, "theirs takes ours away"
+
+    compose(theirs, services, folder, "up", "-d")
+    compose(ours, services, folder, "up", "-d", "--wait", "--no-recreate")
+    assert visit() == "served: 1 in redis, 3 in postgres", "the rows were kept"
+    again = stack.made(services)
+    differing = {key for key in {*made, *again} if made.get(key) != again.get(key)}
+    assert not differing, {key: (made.get(key), again.get(key)) for key in differing}
+    assert len(made) > 400, "and that was much"
+    compose(ours, services, folder, "down", "-v")
+    assert stack.made(services) == {}, "and ours theirs"
 
 
 @pytest.mark.limit(300)

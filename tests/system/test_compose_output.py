@@ -51,6 +51,41 @@ def started() -> Iterator[Callable[[subprocess.Popen[bytes]], subprocess.Popen[b
         process.wait()
 
 
+def test_what_has_started_is_heard_while_others_still_wait_for_it(
+    engine: EngineUnderTest, folder: Path, started: Callable[[subprocess.Popen[bytes]], subprocess.Popen[bytes]]
+) -> None:
+    engine.docker("pull", "busybox:latest")
+    (folder / "compose.yaml").write_text(
+        "services:\n"
+        "  base: {image: 'busybox:latest', init: true, stop_signal: SIGKILL,\n"
+        "         command: sh -c 'seq 1000; echo it runs; exec sleep 1000',\n"
+        "         healthcheck: {test: test -e /now, interval: 50ms, retries: 10000}}\n"
+        "  early: {image: 'busybox:latest', command: sh -c 'echo over; exit 3'}\n"
+        "  after: {image: 'busybox:latest', command: echo at last, depends_on: {base: {condition: service_healthy}}}\n"
+    )
+    with (folder / "output").open("w+") as output:
+        up = started(
+            subprocess.Popen(
+                [*INTERRUPTIBLE, LABDOCK, "compose", "up"], env=engine.environment, cwd=folder, stdout=output
+            )
+        )
+
+        def hear(text: str) -> None:
+            wait_until(lambda: re.search(text, (folder / "output").read_text()), text)
+
+        hear(r"base-1   \| it runs\n")
+        hear(r"early-1 exited with code 3\n")
+        assert "after" not in (folder / "output").read_text(), "it waits for the other"
+        engine.docker("exec", "shop-base-1", "touch", "/now")
+        hear(r"after-1  \| at last\n")
+        engine.docker("kill", "shop-base-1")
+        assert up.wait(60) == 0
+    said = (folder / "output").read_text()
+    # All of it, once, and in its order.
+    assert re.findall(r"base-1   \| (\d+)\n", said) == [str(n) for n in range(1, 1001)]
+    assert said.count("at last") == said.count("over\n") == said.count("after-1 exited with code 0") == 1
+
+
 def test_what_is_started_again_by_hand_is_shown_again(
     engine: EngineUnderTest, folder: Path, started: Callable[[subprocess.Popen[bytes]], subprocess.Popen[bytes]]
 ) -> None:

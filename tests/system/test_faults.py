@@ -9,9 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker.errors
 import pytest
-import requests
 
 from tests.system.conftest import EngineUnderTest, wait_until
 
@@ -29,83 +27,10 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-#: Every intent that the engine records, with what makes it record one.
-CONTAINER_POINTS = [
-    f"{moment}:{action}"
-    for action in ("container.create", "container.start", "container.remove", "volume.create", "volume.remove")
-    for moment in ("recorded", "acted")
-]
-
-
-def count_leftovers(engine: EngineUnderTest) -> dict[str, int]:
-    """What a container leaves while it exists: folders on disk and snapshots that are not committed."""
-    folders = len(os.listdir(engine.data / "containers"))
-    return {"containers": folders}
-
-
 def survive(engine: EngineUnderTest, before: int) -> None:
     """Wait until another engine answers."""
     wait_until(lambda: engine.pid("engine") not in (0, before), "a new engine runs")
     wait_until(lambda: engine.docker("version", "--format", "{{.Server.Version}}"), "the new engine answers")
-
-
-@pytest.mark.parametrize("point", CONTAINER_POINTS)
-def test_an_engine_killed_at_an_intent_is_repaired_by_its_next_start(engine: EngineUnderTest, point: str) -> None:
-    client = engine.client()
-    client.images.pull("busybox")
-    keeper = client.containers.run("busybox", ["sleep", "1000"], name="keeper", detach=True)
-    action = point.partition(":")[2]
-    if action != "container.create":
-        victim = client.containers.create("busybox", ["sleep", "1000"], name="victim", volumes=["/data"])
-    if action == "volume.remove":
-        client.volumes.create("spare")
-    engine_pid = engine.pid("engine")
-
-    engine.arm(point)
-    with pytest.raises((requests.exceptions.ConnectionError, docker.errors.APIError)):
-        match action:
-            case "container.create" | "volume.create":
-                client.containers.create("busybox", ["true"], name="other", volumes=["named:/data"])
-            case "container.start":
-                victim.start()
-            case "container.remove":
-                # Removal is announced before it is cleaned up: the request itself may succeed.
-                victim.remove()
-                raise requests.exceptions.ConnectionError
-            case "volume.remove":
-                client.volumes.get("spare").remove()
-    survive(engine, engine_pid)
-    assert not engine.is_armed(point)
-    client.close()
-
-    client = engine.client()
-    keeper = client.containers.get("keeper")
-    assert keeper.status == "running"
-    assert keeper.exec_run(["echo", "alive"]).output == b"alive\n"
-    if action == "container.start":
-        # Its client got no answer: it did not start, says so, and can be started now.
-        victim = client.containers.get("victim")
-        assert victim.status == "created"
-        assert "killed while it started" in victim.attrs["State"]["Error"]
-        victim.start()
-        victim.reload()
-        assert victim.status == "running"
-    if action == "container.remove":
-        with pytest.raises(docker.errors.NotFound):
-            client.containers.get("victim")
-        wait_until(lambda: count_leftovers(engine) == {"containers": 1}, "only the keeper's folder is left")
-    if action == "container.create":
-        assert [c.name for c in client.containers.list(all=True)] == ["keeper"]
-    if action == "volume.remove":
-        # Data goes when its removal is a fact, and not before.
-        client.volumes.get("spare").remove()
-        assert client.volumes.list(filters={"name": "spare"}) == []
-    # What failed can be done again.
-    again = client.containers.create("busybox", ["true"], name="other", volumes=["named:/data"])
-    again.start()
-    assert again.wait()["StatusCode"] == 0
-    again.remove()
-    client.close()
 
 
 def test_running_containers_and_their_exit_codes_and_logs_survive_the_death_of_the_engine(

@@ -19,7 +19,9 @@ import docker.errors
 import pytest
 import requests
 
+from labdock.store.intents import Action
 from tests.system.conftest import EngineUnderTest, wait_until
+from tests.system.faults import POINTS, ROWS, Row, check_same, check_settled, tidy, traces
 from tests.system.test_faults import descendants, survive
 
 pytestmark = [
@@ -104,45 +106,55 @@ def log_of(client: docker.DockerClient, name: str) -> bytes:
     return text
 
 
-def act(action: str, client: docker.DockerClient) -> None:
-    """What makes the engine record the intent *action*."""
-    match action:
-        case "container.create":
-            client.containers.create("busybox", ["true"], name="other")
-        case "container.start":
-            client.containers.get("victim").start()
-        case "container.remove":
-            client.containers.get("victim").remove()
+class Deaths:
+    """Has the engine killed in the middle of requests, and the next one answer.
+
+    An engine that lived for a second died no quick death: of those there may be four in a row.
+    """
+
+    def __init__(self, engine: EngineUnderTest) -> None:
+        self._engine = engine
+        self._number = 0
+        self._since = 0.0
+
+    def die(self, request: Callable[[docker.DockerClient], object], before_death: Callable[[], object]) -> None:
+        self._number += 1
+        if self._number % 3 == 0:
+            time.sleep(max(0.0, self._since + 1.2 - time.monotonic()))
+        before = self._engine.pid("engine")
+        at_work = self._engine.client()
+        thread = beside(lambda: request(at_work))
+        before_death()
+        survive(self._engine, before)
+        self._since = time.monotonic()
+        thread.join(30)
+        assert not thread.is_alive()
+        at_work.close()
 
 
+def test_every_intent_has_its_row_in_the_table_of_faults() -> None:
+    assert sorted(row.action for row in ROWS) == sorted(Action)
+
+
+@pytest.mark.limit(300)
 def test_twenty_containers_run_and_log_on_while_the_engine_is_killed_at_every_intent(engine: EngineUnderTest) -> None:
     client = engine.client()
     pids = start_crowd(client)
     assert len(pids) == CROWD
-    client.containers.create("busybox", ["true"], name="victim")
+    deaths = Deaths(engine)
+    for row, point in POINTS:
+        before = traces(engine)
+        row.prepare(client)
+        engine.arm(point)
+        deaths.die(row.act, lambda: None)
+        assert not engine.is_armed(point)
+        assert pids_of(client) == pids
+        row.check(client, point.partition(":")[0])
+        tidy(client)
+        check_same(engine, before, point)
+
     stubborn = client.containers.run("busybox", ["sh", "-c", STUBBORN], name="stubborn", detach=True)
     wait_until(lambda: b"ready" in stubborn.logs(), "the stubborn one listens")
-
-    def die(request: Callable[[docker.DockerClient], object], before_death: Callable[[], object]) -> None:
-        """Kill the engine in the middle of *request*."""
-        # An engine that lives for a second is no quick death: those are counted.
-        time.sleep(1.2)
-        before = engine.pid("engine")
-        at_work = engine.client()
-        thread = beside(lambda: request(at_work))
-        before_death()
-        survive(engine, before)
-        thread.join(30)
-        assert not thread.is_alive()
-        at_work.close()
-        assert pids_of(client) == pids
-
-    for action in ("container.create", "container.start", "container.remove"):
-        for moment in ("recorded", "acted"):
-            if action == "container.remove" and moment == "acted":
-                client.containers.create("busybox", ["true"], name="victim")
-            engine.arm(f"{moment}:{action}")
-            die(partial(act, action), lambda: None)
 
     def asked(times: int) -> Callable[[], None]:
         def kill() -> None:
@@ -151,18 +163,20 @@ def test_twenty_containers_run_and_log_on_while_the_engine_is_killed_at_every_in
 
         return kill
 
-    die(lambda at_work: at_work.containers.get("stubborn").stop(timeout=60), asked(1))
-    die(lambda at_work: at_work.containers.get("stubborn").restart(timeout=60), asked(2))
+    deaths.die(lambda at_work: at_work.containers.get("stubborn").stop(timeout=60), asked(1))
+    deaths.die(lambda at_work: at_work.containers.get("stubborn").restart(timeout=60), asked(2))
 
     def executing() -> None:
         wait_until(lambda: client.containers.get("stubborn").attrs["ExecIDs"], "its exec runs")
         engine.kill("engine")
 
-    die(lambda at_work: at_work.containers.get("stubborn").exec_run(["sleep", "60"]), executing)
+    deaths.die(lambda at_work: at_work.containers.get("stubborn").exec_run(["sleep", "60"]), executing)
     stubborn.reload()
     assert stubborn.status == "running"
+    assert not stubborn.attrs["ExecIDs"]
     stubborn.stop(timeout=0)
     assert stubborn.wait()["StatusCode"] == 137
+    assert pids_of(client) == pids
 
     talkers = [client.containers.get(container) for container in pids]
     with ThreadPoolExecutor(4) as pool:
@@ -172,6 +186,9 @@ def test_twenty_containers_run_and_log_on_while_the_engine_is_killed_at_every_in
     assert ended == [7] * CROWD
     check_logs(logs, ["bye"])
     client.close()
+    engine.stop()
+    check_settled(engine)
+    engine.start()
 
 
 def test_a_name_is_one_of_two_whenever_the_engine_is_killed(engine: EngineUnderTest) -> None:
@@ -260,41 +277,67 @@ def test_monitors_that_are_killed_end_their_containers_and_no_others(engine: Eng
     client.close()
 
 
-def test_a_monitor_killed_before_its_start_is_recorded_ends_as_any_other(engine: EngineUnderTest) -> None:
+@pytest.mark.limit(300)
+def test_monitors_killed_at_every_intent_end_their_containers_and_no_others(engine: EngineUnderTest) -> None:
     client = engine.client()
-    client.images.pull("busybox")
-    container = client.containers.create("busybox", ["sleep", "1000"])
-    engine.arm("acted:container.start", "stop")
-    thread = beside(container.start)
-    pid = wait_until_stopped(engine)
-    os.kill(monitors(engine)[container.id], signal.SIGKILL)
-    os.kill(pid, signal.SIGCONT)
-    thread.join(30)
-    assert container.wait()["StatusCode"] == 137
-    container.reload()
-    assert "monitor" in container.attrs["State"]["Error"]
-    container.start()
-    container.reload()
-    assert container.status == "running"
+    pids = start_crowd(client)
+    running = engine.pid("engine")
+    for row, point in POINTS:
+        before = traces(engine)
+        row.prepare(client)
+        bystander = client.containers.run("busybox", ["sleep", "1000"], name="bystander", detach=True)
+        dying = [bystander]
+        engine.arm(point, "stop")
+        at_work = engine.client()
+        thread = beside(partial(row.act, at_work))
+        pid = wait_until_stopped(engine)
+        try:
+            found = monitors(engine)
+            # The victim's own too: of a start, it is there once the container is made.
+            for container in found.keys() - pids.keys():
+                os.kill(found[container], signal.SIGKILL)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        thread.join(30)
+        assert not thread.is_alive()
+        at_work.close()
+        if row.monitored or point == f"acted:{Action.CONTAINER_START}":
+            dying.append(client.containers.get("victim"))
+        assert len(found) == CROWD + len(dying)
+        for container in dying:
+            assert container.wait()["StatusCode"] == 137
+            state = client.containers.get(container.id).attrs["State"]
+            assert (state["Status"], state["ExitCode"]) == ("exited", 137)
+            assert "monitor" in state["Error"]
+            container.start()
+        assert pids_of(client) == pids
+        bystander.remove(force=True)
+        tidy(client)
+        check_same(engine, before, point)
+    assert engine.pid("engine") == running
     client.close()
 
 
-@pytest.mark.parametrize("role", ["outer", "inner"])
-def test_the_end_of_the_sandbox_at_any_intent_is_told_and_repaired(engine: EngineUnderTest, role: str) -> None:
-    points = [
-        f"{moment}:{action}"
-        for action in ("container.create", "container.start", "container.remove")
-        for moment in ("recorded", "acted")
-    ]
+@pytest.mark.limit(300)
+@pytest.mark.parametrize(
+    ("role", "points"),
+    [
+        pytest.param("outer", POINTS, id="outer"),
+        pytest.param("inner", [one for one in POINTS if one[0].action == Action.CONTAINER_START], id="inner"),
+    ],
+)
+def test_the_end_of_the_sandbox_at_any_intent_is_told_and_repaired(
+    engine: EngineUnderTest, role: str, points: list[tuple[Row, str]]
+) -> None:
     client = engine.client()
     pids = start_crowd(client)
-    for point in points:
-        action = point.partition(":")[2]
-        if action != "container.create":
-            client.containers.create("busybox", ["sleep", "1000"], name="victim")
+    # What a store's first sandbox makes on its way is there at every later one.
+    before = None
+    for row, point in points:
+        row.prepare(client)
         engine.arm(point, "stop")
         at_work = engine.client()
-        thread = beside(partial(act, action, at_work))
+        thread = beside(partial(row.act, at_work))
         wait_until_stopped(engine)
         engine.kill(role)
         wait_until(lambda: not engine.status()["running"], "nothing runs any more")
@@ -302,30 +345,18 @@ def test_the_end_of_the_sandbox_at_any_intent_is_told_and_repaired(engine: Engin
         assert not thread.is_alive()
         at_work.close()
         engine.start()
-        check_repaired(client, action)
+        row.check(client, point.partition(":")[0])
+        tidy(client)
+        before = before or traces(engine)
+        check_same(engine, before, point)
+    assert before is not None and before["box"] == set() and before["containers"] == pids.keys()
     talkers = [client.containers.get(container) for container in pids]
     for talker in talkers:
         state: dict[str, Any] = talker.attrs["State"]
         assert (state["Status"], state["ExitCode"]) == ("exited", 137)
         assert "its sandbox ended" in state["Error"]
     check_logs([talker.logs() for talker in talkers], [])
-    assert sorted(os.listdir(engine.data / "containers")) == sorted(pids)
     client.close()
-
-
-def check_repaired(client: docker.DockerClient, action: str) -> None:
-    """After the start that follows: nothing of what was begun is left, and it can be done again."""
-    match action:
-        case "container.create":
-            with pytest.raises(docker.errors.NotFound):
-                client.containers.get("other")
-            client.containers.create("busybox", ["true"], name="other").remove()
-        case "container.start":
-            victim = client.containers.get("victim")
-            assert victim.status == "created"
-            assert "killed while it started" in victim.attrs["State"]["Error"]
-            victim.start()
-            victim.remove(force=True)
-        case "container.remove":
-            with pytest.raises(docker.errors.NotFound):
-                client.containers.get("victim")
+    engine.stop()
+    check_settled(engine)
+    engine.start()

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tornado.httpclient import HTTPResponse
 from tornado.httputil import url_concat
+from tornado.iostream import IOStream
 
+from labdock.jupyter import flattening, live
 from labdock.jupyter.channels import WINDOW
-from tests.jupyter_servers import Page, serve
+from labdock.jupyter.outbox import Outbox
+from tests.jupyter_servers import Page, Server, serve
 from tests.system.conftest import EngineUnderTest, wait_until
 
 
@@ -126,6 +131,28 @@ def test_figures_are_read_once_for_all_who_look_and_not_while_nobody_does(engine
             assert "nonsense" in (await page.until_type("end", channel=8))["error"]["message"]
 
     asyncio.run(main())
+
+
+def test_one_question_tells_as_much_of_all_containers_as_one_for_each(engine: EngineUnderTest) -> None:
+    engine.docker("network", "create", "shop")
+    more = ("-p", "127.0.0.1::80", "--expose", "53/udp", "--label", "a=b", "--network", "shop", "-v", "data:/data")
+    health = ("--health-cmd", "true", "--health-interval", "100ms")
+    engine.docker("run", "-d", "--name", "running", *more, *health, "busybox", "sleep", "600")
+    engine.docker("run", "--name", "failed", "--expose", "99", "busybox", "sh", "-c", "exit 3", check=False)
+    engine.docker("create", "--name", "made", "busybox", "sh", "-c", "echo 'one word'")
+    engine.docker("run", "-d", "--name", "paused", "--network", "none", "busybox", "sleep", "600")
+    engine.docker("pause", "paused")
+    healthy = "{{.State.Health.Status}}"
+    wait_until(lambda: engine.docker("inspect", "-f", healthy, "running") == "healthy", "it is healthy")
+    client = engine.client()
+    listed = client.api._result(client.api._get(client.api._url("/containers/json?all=1&labdock=1")), True)
+    told = {each["Id"]: flattening.flatten_summary(each) for each in listed}
+    words = {each["Id"]: each["Status"] for each in listed}
+    asked = {id: flattening.flatten_container(client.api.inspect_container(id), words[id]) for id in told}
+    client.close()
+    assert told == asked and {one.state for one in told.values()} == {"running", "exited", "created", "paused"}
+    assert {one.health for one in told.values()} == {"healthy", "none"}
+    engine.docker("unpause", "paused")
 
 
 def test_jobs_run_over_channels_and_say_what_they_do(engine: EngineUnderTest, tmp_path: Path) -> None:
@@ -244,5 +271,59 @@ def test_a_terminal_in_a_container_is_jupyters_own(engine: EngineUnderTest) -> N
             while f"42-in-{id[:12]}" not in seen:
                 kind, *words = await page.receive()
                 seen += "".join(map(str, words)) if kind == "stdout" else ""
+
+    asyncio.run(main())
+
+
+async def _stop_reading(server: Server) -> IOStream:
+    """A page whose websocket is open and who never reads a byte of it."""
+    key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
+    stream = await server.listen("labdock/api/live", Connection="Upgrade", Upgrade="websocket", **key)
+    assert b"101 Switching" in await stream.read_until(b"\r\n\r\n")
+    return stream
+
+
+def test_a_page_that_stops_reading_is_cut_off_in_bounds_and_comes_back(
+    engine: EngineUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Outbox] = []
+
+    def make(send: Any, cut: Any) -> Outbox:
+        made.append(Outbox(send, cut, patience=3.0))
+        return made[-1]
+
+    monkeypatch.setattr(live, "Outbox", make)
+    # What is told of it is large, so that few changes fill what the kernel takes for a socket.
+    labels = [word for number in range(20) for word in ("--label", f"l{number}={'x' * 50_000}")]
+    id = engine.docker("create", "--name", "n0", *labels, "busybox", "top")
+
+    async def main() -> None:
+        async with serve(engine.environment) as server:
+            stuck = await _stop_reading(server)
+            page = await server.open()
+            await page.until_type("state")
+            number = most = 0
+            while not made[0].closed:
+                number += 1
+                name = f"n{number}"
+                await _do(engine, "rename", id, name)
+                while (await page.until_type("change", kind="container", id=id))["value"]["name"] != name:
+                    pass
+                most = max(most, made[0].size)
+            # One frame of each thing waited at the most, and the other page missed nothing meanwhile.
+            assert 0 < most < 5_000_000 and not made[1].closed
+            assert made[0].size == 0
+            stuck.close()
+            again = await server.open()
+            state = await again.until_type("state")
+            assert [one["name"] for one in state["containers"]] == [f"n{number}"]
+        # A server that ends, or starts, leaves what runs as it is.
+        await _do(engine, "start", id)
+        async with serve(engine.environment) as server:
+            page = await server.open()
+            await page.until_type("state")
+        async with serve(engine.environment) as server:
+            state = await (await server.open()).until_type("state")
+            assert [one["state"] for one in state["containers"]] == ["running"]
 
     asyncio.run(main())

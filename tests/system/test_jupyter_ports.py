@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import json
+import re
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.simple_httpclient import HTTPStreamClosedError
 from tornado.websocket import websocket_connect
 
+from labdock.jupyter import wire
 from labdock.jupyter.desk import Desk
+from labdock.jupyter.trust import Trust
+from tests import web_app
 from tests.jupyter_servers import TOKEN, serve
 from tests.system.conftest import EngineUnderTest, wait_until
 
@@ -78,6 +86,19 @@ def test_an_application_opens_in_a_tab(engine: EngineUnderTest, tmp_path: Path) 
             said = await server.ask(f"{app}/cgi-bin/show", "POST", b"x" * 100_000)
             assert said.body == b"x" * 100_000
             assert (await server.ask(app + "/", token=None)).code in (302, 403)
+            # With a port opened and a page that looks, nothing is asked of the engine while nothing happens.
+            page = await server.open()
+            await page.until_type("state")
+            with mock.patch.object(wire, "connect") as asked:
+                assert await page.is_silent(1)
+            assert asked.call_count == 0
+            # An application that is told its whole address, and knows it.
+            whole = "labdock/port-absolute/web/8080/cgi-bin"
+            assert (await server.ask(f"{whole}/show")).code == 404
+            path = tmp_path / "user" / "x" / whole
+            path.mkdir(parents=True)
+            (path / "page").write_text("whole")
+            assert (await server.ask(f"{whole}/page")).body == b"whole"
 
     asyncio.run(main())
 
@@ -135,5 +156,94 @@ def test_a_port_that_nobody_listens_on_is_said_in_words(engine: EngineUnderTest,
             assert folder is None
             desk: Desk = server.desk
             assert desk.ports
+
+    asyncio.run(main())
+
+
+def test_an_application_as_people_write_them(engine: EngineUnderTest, tmp_path: Path) -> None:
+    web_app.make_image(engine, tmp_path)
+    id = engine.docker("run", *web_app.arguments())
+    web_app.wait_ready(engine)
+
+    async def main() -> None:
+        async with serve(engine.environment, base="/user/x/") as server:
+            app = f"labdock/port/{id}/{web_app.PORT}"
+            assert json.loads((await server.ask(f"{app}/echo?a=%2F&token={TOKEN}", "POST", b"x")).body) == {
+                "query": "a=%2F",
+                "body": "x",
+            }
+            sent = await server.ask(f"{app}/upload", "PUT", bytes(30_000_000))
+            assert json.loads(sent.body) == {"bytes": 30_000_000}
+            assert (await server.ask(f"{app}/login", "POST", b"")).headers["Location"] == f"/user/x/{app}/who"
+            # Events come as they are made, and a stream ends in the container when its reader leaves.
+            seen: list[bytes] = []
+            stream = await server.listen(f"{app}/events", Accept="text/event-stream")
+            while b"data: 2" not in b"".join(seen):
+                seen.append(await stream.read_bytes(4096, partial=True))
+            head = b"".join(seen).partition(b"\r\n\r\n")[0]
+            assert b"stolen" not in head and b"text/event-stream" in head
+            stream.close()
+            assert (await server.ask(f"{app}/left")).body == b"left"
+            # Who reads nothing holds the application back, and no memory here.
+            stream = await server.listen(f"{app}/flood?blocks=4000")
+            before, now = -1, 0
+            while now != before or not now:
+                await asyncio.sleep(0.3)
+                before, now = now, json.loads((await server.ask(f"{app}/flooded")).body)
+            assert now < 100
+            # And has it all when it reads again.
+            left = 200 << 20
+            while left > 0:
+                left -= len(await stream.read_bytes(1 << 20, partial=True))
+            stream.close()
+            with pytest.raises(HTTPStreamClosedError):
+                await server.ask(f"{app}/broken")
+
+    asyncio.run(main())
+
+
+def test_a_browser_is_asked_once_for_each_image(engine: EngineUnderTest, tmp_path: Path) -> None:
+    id = _run(engine, tmp_path)
+    engine.docker("tag", "busybox", "other:1")
+    page = {"Accept": "text/html,*/*", "Sec-Fetch-Dest": "document"}
+
+    async def main() -> None:
+        async with serve(engine.environment, base="/user/x/") as server:
+            app = f"labdock/port/{id}/8080"
+            cookies = await server.log_in()
+            browser = {"Cookie": cookies}
+            asked = await server.ask(f"{app}/?a=<b>", token=None, headers={**browser, **page})
+            said = asked.body.decode()
+            assert asked.code == 403 and "trust the image" in said and "busybox" in said and "<b>" not in said
+            assert "the application" not in said
+            assert "default-src 'none'" in asked.headers["Content-Security-Policy"]
+            # What is no page is refused, and nothing of it reaches the container.
+            for method, body in (("GET", None), ("POST", b"x"), ("PUT", b"x"), ("DELETE", None), ("HEAD", None)):
+                found = await server.ask(f"{app}/cgi-bin/show", method, body, token=None, headers=browser)
+                assert found.code == 403 and (method == "HEAD" or b"not trusted" in found.body), method
+            with pytest.raises(HTTPClientError, match="403"):
+                await server.open(token=None, headers=browser, path=f"labdock/port/{id}/7000/")
+            # The page's own form is the way; not one that another page made up, nor one that leads elsewhere.
+            fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', html.unescape(said)))
+            forged = {**fields, "_xsrf": "2|forged"}
+            away = {**fields, "next": "//evil.example/labdock/port/"}
+            assert (await server.post_form("labdock/api/trust", forged, browser)).code == 403
+            assert (await server.post_form("labdock/api/trust", away, browser)).code == 400
+            answer = await server.post_form("labdock/api/trust", fields, browser)
+            assert (answer.code, answer.headers["Location"]) == (303, f"/user/x/{app}/?a=<b>")
+            for name in (id, "web"):
+                found = await server.ask(f"labdock/port/{name}/8080/", token=None, headers={**browser, **page})
+                assert found.body == b"<h1>the application</h1>"
+            told = json.loads((await server.ask(f"labdock/api/trust?container={id}")).body)
+            assert told["trusted"] and told["name"] == "busybox" and told["image"] == fields["image"]
+            # Another image is another question, whatever it is called; what was said outlives the server.
+            await asyncio.to_thread(engine.docker, "commit", "web", "busybox")
+            await asyncio.to_thread(engine.docker, "run", "-d", "--name", "new", "busybox", "httpd", "-f", "-p", "8080")
+            assert (await server.ask("labdock/port/new/8080/", token=None, headers={**browser, **page})).code == 403
+            again = Trust(server.desk.trust.file, server.desk.link)
+            assert again.has(fields["image"]) and again.file.stat().st_mode & 0o077 == 0
+            assert (await server.ask("labdock/api/trust", "DELETE")).code == 204
+            assert not again.has(fields["image"])
+            assert (await server.ask(f"{app}/", token=None, headers={**browser, **page})).code == 403
 
     asyncio.run(main())

@@ -60,7 +60,7 @@ class Server:
         self._log.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def room() -> Iterator[Classroom]:
     with open_classroom() as found:
         yield found
@@ -95,3 +95,40 @@ def test_a_server_offers_starts_and_ends_kernels_in_images(room: Classroom) -> N
     finally:
         server.kill()
     wait_until(lambda: not room.containers(), "a killed server's kernels end")
+
+
+def test_kernels_are_made_and_removed_through_rest(room: Classroom) -> None:
+    server = Server(room)
+    try:
+        wish = {"image": IMAGE, "name": "rest", "display_name": "Through REST", "network": False, "memory": "512m"}
+        mount = f"{room.notebooks}:/more:ro"
+        made = server.ask("POST", "labdock/api/kernels", {**wish, "mounts": [mount], "api_socket": True})
+        asked = {"name": "rest", "display_name": "Through REST", "image": IMAGE, "network": "none", "memory": 512 << 20}
+        assert made == {**made, **asked, "mounts": [mount], "api_socket": True}
+        assert made in server.ask("GET", "labdock/api/kernels")
+        assert server.ask("GET", "api/kernelspecs")["kernelspecs"]["rest"]["spec"]["display_name"] == "Through REST"
+        started = server.ask("POST", "api/kernels", {"name": "rest"})
+        (container,) = room.containers()
+        (found,) = json.loads(room.docker("inspect", container))
+        assert found["HostConfig"]["NetworkMode"] == "none" and found["HostConfig"]["Memory"] == 512 << 20
+        assert {"/more", "/var/run/docker.sock"} <= {mount["Destination"] for mount in found["Mounts"]}
+
+        for method, path, body, status, words in (
+            ("POST", "kernels", {"image": "busybox", "name": "rest"}, 400, "has no python3"),
+            ("POST", "kernels", {"image": "nowhere:1"}, 404, "No such image: nowhere:1"),
+            ("POST", "kernels", {"image": IMAGE, "memory": True}, 400, "'memory' is no number or text"),
+            ("POST", "kernels", {"image": IMAGE, "memory": "much"}, 400, "invalid size: 'much'"),
+            ("DELETE", "kernels/python3", None, 404, "not labdock's"),
+        ):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                server.ask(method, f"labdock/api/{path}", body)
+            with refused.value as answer:
+                assert (answer.code, words in answer.read().decode()) == (status, True), (method, path, body)
+
+        assert server.ask("DELETE", "labdock/api/kernels/rest") == made
+        assert "rest" not in server.ask("GET", "api/kernelspecs")["kernelspecs"]
+        assert room.containers() == [container], "one that runs goes on"
+        server.ask("DELETE", f"api/kernels/{started['id']}")
+        wait_until(lambda: not room.left(), "nothing is left of it")
+    finally:
+        server.kill()

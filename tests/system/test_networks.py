@@ -205,49 +205,6 @@ def test_links_give_names_and_variables(engine: EngineUnderTest) -> None:
     assert "Cannot link to a non running container: /db AS /late/db" in refused(engine, "start", "late")
 
 
-POINTS = [
-    f"{moment}:network.{action}"
-    for action in ("create", "remove", "connect", "disconnect")
-    for moment in ("recorded", "acted")
-]
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_an_engine_killed_while_it_changes_networks_is_repaired(engine: EngineUnderTest, point: str) -> None:
-    engine.docker("pull", "busybox")
-    for network in ("stays", "goes"):
-        engine.docker("network", "create", network)
-    for name in ("left", "right"):
-        run(engine, name, "--network", "stays")
-    action = point.rpartition(".")[2]
-    if action == "disconnect":
-        engine.docker("network", "connect", "goes", "left")
-    words = {
-        "create": ("create", "comes"),
-        "remove": ("rm", "goes"),
-        "connect": ("connect", "goes", "left"),
-        "disconnect": ("disconnect", "goes", "left"),
-    }[action]
-    before = engine.pid("engine")
-    engine.arm(point)
-    refused(engine, "network", *words)
-    survive(engine, before)
-    assert not engine.is_armed(point)
-    names = engine.docker("network", "ls", "--format", "{{.Name}}").split()
-    assert ("goes" in names) == (action != "remove")
-    assert "comes" not in names
-    # A connect is undone, a disconnect is finished.
-    assert "eth1" not in engine.docker("exec", "left", "ip", "addr")
-    assert engine.docker("inspect", "-f", "{{len .NetworkSettings.Networks}}", "left") == "1"
-    assert pings(engine, "left", address(engine, "right", "stays"))
-    # What failed can be done again, and nothing is left of the first try.
-    if action in ("create", "connect"):
-        engine.docker("network", *words)
-    bridges = [line for line in look(engine, "ip", "-o", "link", "show", "type", "bridge").splitlines() if line]
-    expected = {"create": 4, "remove": 2, "connect": 3, "disconnect": 3}[action]
-    assert len(bridges) == expected, bridges
-
-
 def test_traffic_between_containers_flows_while_the_engine_is_killed(engine: EngineUnderTest) -> None:
     engine.docker("pull", "busybox")
     engine.docker("network", "create", "--subnet", "172.30.0.0/16", "flow")

@@ -15,7 +15,8 @@ import { portUrl } from '../api';
 import { pauseIcon } from '../icons';
 import { isAlive } from '../panel/rows';
 import type { IContainer } from '../shapes';
-import { addAction, type ICommandHost } from './registry';
+import { addAction, attempt, type ICommandHost, tell } from './registry';
+import { isTrusted } from './trust';
 
 export function addContainerCommands(host: ICommandHost): string[] {
   return [...addLife(host), ...addRemoval(host), ...addAccess(host), ...addNaming(host)];
@@ -86,7 +87,14 @@ function addRemoval(host: ICommandHost): string[] {
     caption: trans.__('End the container at once, without asking it'),
     icon: closeIcon,
     fits: isAlive,
-    execute: one => model.api.kill(one.id)
+    execute: async one => {
+      await model.api.kill(one.id);
+      const again = (): void => void attempt(() => model.api.start(one.id));
+      Notification.info(trans.__('%1 was killed.', one.name), {
+        autoClose: 5000,
+        actions: [{ label: trans.__('Start again'), caption: trans.__('Start the container again'), callback: again }]
+      });
+    }
   });
   addAction(host, {
     id: 'labdock:remove',
@@ -134,7 +142,7 @@ function addAccess(host: ICommandHost): string[] {
     properties: { port: { type: 'number', description: trans.__('The port in the container') } },
     execute: async (one, args) => {
       const port = typeof args.port === 'number' ? args.port : await choosePort(host, one);
-      if (port !== undefined) {
+      if (port !== undefined && (await isTrusted(host, one.id, port))) {
         const { openPage } = await import('../inspect/page');
         openPage(host, portUrl(model.api.settings, one.id, port), `${one.name}:${port}`);
       }
@@ -183,7 +191,7 @@ function addNaming(host: ICommandHost): string[] {
       const { value } = await InputDialog.getText({ ...asked, placeholder: trans.__('name:tag') });
       if (value) {
         await model.api.commit(one.id, value);
-        Notification.success(trans.__('The image %1 was made.', value));
+        tell(trans.__('The image %1 was made.', value));
       }
     }
   });

@@ -14,7 +14,8 @@ import type { ILabdockPanel, ILiveModel } from '../tokens';
 export interface ICommandHost {
   app: JupyterFrontEnd;
   model: ILiveModel;
-  panel: ILabdockPanel;
+  /** null where the side bar is switched off. */
+  panel: ILabdockPanel | null;
   trans: TranslationBundle;
   /** Whether removing asks first. */
   asks(): boolean;
@@ -53,7 +54,7 @@ export function targetOf<K extends Kind>(
   const map = maps[kind] as unknown as ReadonlyMap<string, IKinds[K]>;
   const asked = typeof args.id === 'string' ? args.id : undefined;
   if (asked === undefined) {
-    return panel.selection?.kind === kind ? map.get(panel.selection.id) : undefined;
+    return panel?.selection?.kind === kind ? map.get(panel.selection.id) : undefined;
   }
   return map.get(asked) ?? [...map.values()].find(one => answersTo(kind, one, asked));
 }
@@ -99,6 +100,16 @@ export async function attempt<T>(does: () => Promise<T> | T): Promise<T | undefi
   }
 }
 
+/** Say that it went well. quirk: a notification without a time is only kept under the bell, and never seen. */
+export function tell(message: string): void {
+  Notification.success(message, { autoClose: 5000 });
+}
+
+/** Say what is not as it was asked for; stays until it is put away. */
+export function warn(message: string): void {
+  Notification.warning(message, { autoClose: false });
+}
+
 export function complain(failure: IFailure): void {
   Notification.error(failure.hint ? `${failure.message}\n\n${failure.hint}` : failure.message, { autoClose: 10_000 });
 }
@@ -112,13 +123,13 @@ export function followChanges(host: ICommandHost, commands: CommandRegistry, ids
       ids.filter(id => commands.hasCommand(id)).forEach(id => commands.notifyCommandChanged(id));
     });
   };
-  host.panel.selectionChanged.connect(tell);
+  host.panel?.selectionChanged.connect(tell);
   host.model.engineChanged.connect(tell);
   host.model.changed.container.connect(tell);
   host.owned.add(
     new DisposableDelegate(() => {
       window.cancelAnimationFrame(frame);
-      host.panel.selectionChanged.disconnect(tell);
+      host.panel?.selectionChanged.disconnect(tell);
       host.model.engineChanged.disconnect(tell);
       host.model.changed.container.disconnect(tell);
     })

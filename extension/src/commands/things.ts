@@ -1,13 +1,12 @@
 /** Commands on images, networks and volumes, and those that make new ones. */
 
-import { Notification } from '@jupyterlab/apputils';
 import { addIcon, closeIcon, inspectorIcon, kernelIcon, runIcon } from '@jupyterlab/ui-components';
 
 import { pruneIcon, pullIcon } from '../icons';
 import { imageName, nameOf } from '../panel/rows';
 import { KINDS, type PruneKind } from '../shapes';
 import { confirm } from './containers';
-import { addAction, attempt, type ICommandHost, keyOf, targetOf } from './registry';
+import { addAction, attempt, complain, type ICommandHost, keyOf, targetOf } from './registry';
 
 export function addThingCommands(host: ICommandHost): string[] {
   return [...addImages(host), ...addRemovals(host), ...addMakers(host), ...addGeneral(host)];
@@ -146,7 +145,7 @@ function addGeneral(host: ICommandHost): string[] {
   const menu = { type: 'boolean', description: trans.__('Whether it is shown in a menu of the thing itself') };
   const kind = { type: 'string', description: trans.__('containers, images, networks, volumes or build') };
   const find = (args: { id?: unknown }): { kind: (typeof KINDS)[number]; key: string; name: string } | undefined => {
-    for (const one of args.id === undefined && panel.selection ? [panel.selection.kind] : KINDS) {
+    for (const one of args.id === undefined && panel?.selection ? [panel.selection.kind] : KINDS) {
       const value = targetOf(host, one, args as { id?: string });
       if (value) {
         return { kind: one, key: keyOf(one, value), name: nameOf(one, value) };
@@ -165,9 +164,8 @@ function addGeneral(host: ICommandHost): string[] {
         attempt(async () => {
           const found = find(args);
           if (found) {
-            const value = await model.api.inspect(found.kind, found.key);
-            const { openInspection } = await import('../inspect/page');
-            openInspection(host, found.name, value);
+            const { openInspection } = await import('../inspect/view');
+            await openInspection(host, found.name, () => model.api.inspect(found.kind, found.key));
           }
         })
     })
@@ -196,7 +194,7 @@ function addGeneral(host: ICommandHost): string[] {
       execute: async () => {
         const failure = await model.startEngine();
         if (failure) {
-          Notification.error(failure.hint ? `${failure.message}\n\n${failure.hint}` : failure.message);
+          complain(failure);
         }
       }
     })

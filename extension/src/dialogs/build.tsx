@@ -1,9 +1,8 @@
 /** Build a Dockerfile, carry out a Compose file: with what they say. */
 
-import { Notification } from '@jupyterlab/apputils';
 import React from 'react';
 
-import type { ICommandHost } from '../commands/registry';
+import { type ICommandHost, tell } from '../commands/registry';
 import { askForm, lines } from './form';
 import { watchWork } from './work';
 
@@ -37,12 +36,12 @@ export async function askBuild(host: ICommandHost, path: string): Promise<void> 
       ...(String(values.target).trim() ? { target: String(values.target).trim() } : {}),
       ...(pairs.length ? { args: Object.fromEntries(pairs) as Record<string, string> } : {})
     },
-    take: data => add(said, [data.step, data.text].filter(Boolean).join(' ')),
+    take: data => add(said, data.text),
     draw: () => <Output text={said} label={trans.__('What the build says')} />,
     done: () => trans.__('Built.')
   });
   if (went) {
-    Notification.success(trans.__('%1 was built.', tag || path));
+    tell(trans.__('%1 was built.', tag || path));
   }
 }
 
@@ -58,18 +57,23 @@ export async function runCompose(host: ICommandHost, path: string, action: 'up' 
     done: () => trans.__('Done.')
   });
   if (went) {
-    Notification.success(action === 'up' ? trans.__('%1 is up.', path) : trans.__('%1 is down.', path));
+    tell(action === 'up' ? trans.__('%1 is up.', path) : trans.__('%1 is down.', path));
   }
 }
 
+/** Text comes in pieces that end anywhere: the last of the lines is the one that goes on. */
 function add(said: string[], text: string): void {
-  said.push(...text.replace(/\n$/, '').split('\n'));
+  const [more, ...lines] = text.split('\n');
+  said.push((said.pop() ?? '') + more, ...lines);
   said.splice(0, Math.max(0, said.length - KEPT));
 }
 
 function Output({ text, label }: { text: readonly string[]; label: string }): JSX.Element {
   const end = React.useRef<HTMLPreElement>(null);
-  React.useEffect(() => end.current?.scrollTo(0, end.current.scrollHeight));
+  React.useEffect(() => {
+    // quirk: newer browsers' scrollTo gives a promise, which React would take for what undoes the effect.
+    void end.current?.scrollTo(0, end.current.scrollHeight);
+  });
   return (
     <pre ref={end} className="jp-labdock-output jp-labdock-mod-framed" tabIndex={0} aria-label={label} role="log">
       {text.join('\n')}

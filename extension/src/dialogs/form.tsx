@@ -2,6 +2,7 @@
 
 import { Dialog, ReactWidget } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { HTMLSelect } from '@jupyterlab/ui-components';
 import React from 'react';
 
 export interface IField {
@@ -13,6 +14,8 @@ export interface IField {
   placeholder?: string;
   choices?: { value: string; label: string }[];
   required?: boolean;
+  /** What is wrong with what was filled in, in words; null: nothing. */
+  check?(value: string): string | null;
   /** Half as wide: two of them beside each other. */
   half?: boolean;
 }
@@ -32,6 +35,24 @@ export class Form extends ReactWidget implements Dialog.IBodyWidget<Values> {
 
   getValue(): Values {
     return this.values;
+  }
+
+  /** Say what is wrong, and go there: whether all is well. */
+  holds(missing: string): boolean {
+    this.faults = {};
+    for (const { name, required, check } of this.fields) {
+      const value = String(this.values[name]);
+      const fault = required && !value.trim() ? missing : check?.(value);
+      if (fault) {
+        this.faults[name] = fault;
+      }
+    }
+    const [first] = Object.keys(this.faults);
+    this.update();
+    if (first) {
+      this.node.querySelector<HTMLElement>(`[name="${first}"]`)?.focus();
+    }
+    return !first;
   }
 
   protected override render(): JSX.Element {
@@ -80,38 +101,49 @@ export class Form extends ReactWidget implements Dialog.IBodyWidget<Values> {
     return (
       <label className="jp-labdock-field" key={field.name}>
         <span>{field.label}</span>
-        <Control field={field} value={String(this.values[field.name])} set={set} />
+        <Control
+          field={field}
+          value={String(this.values[field.name])}
+          set={set}
+          fault={field.name in this.faults ? `jp-labdock-fault-${field.name}` : undefined}
+        />
         {field.hint && <span className="jp-labdock-hint">{field.hint}</span>}
+        <span className="jp-labdock-fault" id={`jp-labdock-fault-${field.name}`} role="alert">
+          {this.faults[field.name]}
+        </span>
       </label>
     );
   }
 
   private readonly values: Values = {};
+  private faults: Record<string, string> = {};
 }
 
-function Control({ field, value, set }: { field: IField; value: string; set: (value: string) => void }): JSX.Element {
+interface IControlProps {
+  field: IField;
+  value: string;
+  set(value: string): void;
+  /** The id of the words that say what is wrong. */
+  fault?: string;
+}
+
+function Control({ field, value, set, fault }: IControlProps): JSX.Element {
+  const said = { 'aria-invalid': fault !== undefined, 'aria-describedby': fault };
   if (field.type === 'choice') {
     return (
-      <div className="jp-select-wrapper">
-        <select
-          className="jp-mod-styled"
-          name={field.name}
-          defaultValue={value}
-          onChange={event => set(event.currentTarget.value)}
-        >
-          {field.choices!.map(choice => (
-            <option key={choice.value} value={choice.value}>
-              {choice.label}
-            </option>
-          ))}
-        </select>
-      </div>
+      <HTMLSelect
+        name={field.name}
+        defaultValue={value}
+        options={field.choices}
+        onChange={event => set(event.currentTarget.value)}
+      />
     );
   }
   if (field.type === 'lines') {
     return (
       <textarea
         className="jp-mod-styled"
+        {...said}
         name={field.name}
         rows={2}
         spellCheck={false}
@@ -125,32 +157,49 @@ function Control({ field, value, set }: { field: IField; value: string; set: (va
   }
   return (
     <input
+      {...said}
       className="jp-mod-styled"
       name={field.name}
       spellCheck={false}
       autoComplete="off"
       defaultValue={value}
       placeholder={field.placeholder}
-      required={field.required}
+      aria-required={field.required}
       onChange={event => set(event.currentTarget.value)}
     />
   );
 }
 
-/** Show the form: what was filled in, null when it was cancelled or a required field is empty. */
+/** A dialog that is not accepted while its form says that something is wrong: what was filled in stays. */
+class FormDialog extends Dialog<Values> {
+  constructor(
+    private readonly form: Form,
+    private readonly accepts: number,
+    private readonly missing: string,
+    options: Partial<Dialog.IOptions<Values>>
+  ) {
+    super({ ...options, body: form });
+  }
+
+  override resolve(index?: number): void {
+    if ((index ?? this.accepts) !== this.accepts || this.form.holds(this.missing)) {
+      super.resolve(index);
+    }
+  }
+}
+
+/** Show the form: what was filled in, null when it was cancelled. */
 export async function askForm(
   trans: TranslationBundle,
   options: { title: string; does: string; fields: readonly IField[]; intro?: string }
 ): Promise<Values | null> {
-  const dialog = new Dialog<Values>({
+  const dialog = new FormDialog(new Form(options.fields, options.intro), 1, trans.__('This is needed.'), {
     title: options.title,
-    body: new Form(options.fields, options.intro),
     buttons: [Dialog.cancelButton({ label: trans.__('Cancel') }), Dialog.okButton({ label: options.does })],
     focusNodeSelector: 'input, textarea, select'
   });
   const { button, value } = await dialog.launch();
-  const missing = options.fields.some(field => field.required && !String(value?.[field.name] ?? '').trim());
-  return button.accept && value && !missing ? value : null;
+  return button.accept ? value : null;
 }
 
 /** The lines of a field that are not empty. */

@@ -17,7 +17,8 @@ export async function askKernel(host: ICommandHost, image: string): Promise<void
     fields: [
       { name: 'title', label: trans.__('Shown as'), type: 'text', value: image },
       { name: 'memory', label: trans.__('Memory at most'), type: 'text', half: true, placeholder: trans.__('2g') },
-      { name: 'network', label: trans.__('Let it use the network'), type: 'check', half: true, value: true }
+      { name: 'network', label: trans.__('Let it use the network'), type: 'check', half: true, value: true },
+      { name: 'engine', label: trans.__('Let it use this engine: run and build containers'), type: 'check' }
     ]
   });
   if (!values) {
@@ -26,13 +27,22 @@ export async function askKernel(host: ICommandHost, image: string): Promise<void
   const request: IKernelRequest = {
     image,
     display_name: String(values.title).trim() || image,
-    network: values.network === true
+    network: values.network === true,
+    api_socket: values.engine === true
   };
   const memory = String(values.memory).trim();
   const added = await add(host, memory ? { ...request, memory } : request);
   if (added) {
     await app.serviceManager.kernelspecs.refreshSpecs();
-    Notification.success(trans.__('“%1” is in the launcher.', added.display_name));
+    Notification.success(trans.__('“%1” is in the launcher.', added.display_name), {
+      autoClose: 10_000,
+      actions: [
+        {
+          label: trans.__('New Notebook'),
+          callback: () => void app.commands.execute('notebook:create-new', { kernelName: added.name })
+        }
+      ]
+    });
   }
 
   async function add(host: ICommandHost, request: IKernelRequest): Promise<IKernel | null> {

@@ -1,10 +1,11 @@
 /** Remove what is unused: what that would be, first. */
 
-import { Dialog, Notification, ReactWidget } from '@jupyterlab/apputils';
+import { Dialog, ReactWidget } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { HTMLSelect } from '@jupyterlab/ui-components';
 import React from 'react';
 
-import type { ICommandHost } from '../commands/registry';
+import { type ICommandHost, tell } from '../commands/registry';
 import type { IPrunePreview, PruneKind } from '../shapes';
 import { bytes } from '../words';
 
@@ -28,22 +29,20 @@ class Preview extends ReactWidget implements Dialog.IBodyWidget<PruneKind> {
       <>
         <label className="jp-labdock-field">
           <span>{trans.__('What')}</span>
-          <div className="jp-select-wrapper">
-            <select
-              className="jp-mod-styled"
-              defaultValue={this.kind}
-              onChange={event => {
-                this.kind = event.currentTarget.value as PruneKind;
-                void this.look();
-              }}
-            >
-              <option value="containers">{trans.__('Containers that have ended')}</option>
-              <option value="images">{trans.__('Images without a name that nothing uses')}</option>
-              <option value="networks">{trans.__('Networks that nothing is on')}</option>
-              <option value="volumes">{trans.__('Volumes that nothing uses')}</option>
-              <option value="build">{trans.__('What builds keep')}</option>
-            </select>
-          </div>
+          <HTMLSelect
+            defaultValue={this.kind}
+            options={[
+              { value: 'containers', label: trans.__('Containers that have ended') },
+              { value: 'images', label: trans.__('Images without a name that nothing uses') },
+              { value: 'networks', label: trans.__('Networks that nothing is on') },
+              { value: 'volumes', label: trans.__('Volumes without a name that nothing uses') },
+              { value: 'build', label: trans.__('What builds keep') }
+            ]}
+            onChange={event => {
+              this.kind = event.currentTarget.value as PruneKind;
+              void this.look();
+            }}
+          />
         </label>
         <div role="status">{this.said ?? <Found preview={this.preview} trans={trans} />}</div>
       </>
@@ -83,7 +82,7 @@ function Found({ preview, trans }: { preview: IPrunePreview | null; trans: Trans
       {/* Scrolled with the keyboard, too. */}
       <ul className="jp-labdock-items" tabIndex={0}>
         {preview.items.slice(0, 500).map(item => (
-          <li key={item.id}>
+          <li key={item.id} data-id={item.id}>
             <span>{item.name || item.id.slice(0, 12)}</span>
             <span>{bytes(item.size)}</span>
           </li>
@@ -100,6 +99,6 @@ export async function askPrune(host: ICommandHost, kind: PruneKind): Promise<voi
   const dialog = new Dialog<PruneKind>({ title: trans.__('Remove what is unused'), body, buttons, defaultButton: 0 });
   const { button, value } = await dialog.launch();
   if (button.accept && value) {
-    Notification.success(trans.__('%1 were freed.', bytes(await model.api.prune(value))));
+    tell(trans.__('%1 were freed.', bytes(await model.api.prune(value))));
   }
 }

@@ -1,9 +1,9 @@
 /** Pull an image: each layer's progress, and a button that cancels. */
 
-import { InputDialog, Notification } from '@jupyterlab/apputils';
+import { InputDialog } from '@jupyterlab/apputils';
 import React from 'react';
 
-import type { ICommandHost } from '../commands/registry';
+import { type ICommandHost, tell } from '../commands/registry';
 import type { ILayer } from '../shapes';
 import { bytes } from '../words';
 import { watchWork } from './work';
@@ -13,7 +13,7 @@ export async function askPull(host: ICommandHost, reference: string): Promise<vo
   const asked = { title: trans.__('Pull an image'), label: trans.__('Name'), text: reference };
   const { value } = await InputDialog.getText({ ...asked, placeholder: trans.__('debian:stable'), okLabel: trans.__('Pull') });
   if (value?.trim() && (await pull(host, value.trim()))) {
-    Notification.success(trans.__('%1 is here.', value.trim()));
+    tell(trans.__('%1 is here.', value.trim()));
   }
 }
 
@@ -29,7 +29,8 @@ export function pull(host: ICommandHost, reference: string): Promise<boolean> {
       layers = { ...layers, ...data.layers };
     },
     draw: () => {
-      const known = Object.entries(layers);
+      // What has no size is said of the whole, and is no layer.
+      const known = Object.entries(layers).filter(([id, layer]) => layer.total || /^[\da-f]{12,}$/.test(id));
       const total = known.reduce((sum, [, layer]) => sum + layer.total, 0);
       const current = known.reduce((sum, [, layer]) => sum + Math.min(layer.current, layer.total), 0);
       const text = total ? trans.__('%1 of %2', bytes(current), bytes(total)) : trans.__('Asking the registry…');

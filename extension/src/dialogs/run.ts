@@ -1,11 +1,11 @@
 /** Run an image: a small form. */
 
-import { Notification } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { ApiError } from '../api';
-import { complain, type ICommandHost } from '../commands/registry';
+import { type ICommandHost, warn } from '../commands/registry';
 import { askForm, type IField, lines } from './form';
-import { runRequest } from './request';
+import { parsePort, runRequest } from './request';
 
 export async function askRun(host: ICommandHost, image: string): Promise<void> {
   const { trans, model, panel } = host;
@@ -18,23 +18,16 @@ export async function askRun(host: ICommandHost, image: string): Promise<void> {
     return;
   }
   const name = String(values.image).trim();
-  let body: object;
-  try {
-    body = runRequest({
-      image: name,
-      command: String(values.command),
-      ports: lines(values.ports),
-      environment: lines(values.environment),
-      volumes: lines(values.volumes),
-      network: String(values.network),
-      remove: values.remove === true,
-      terminal: values.terminal === true
-    });
-  } catch (error) {
-    const hint = trans.__('Write it as 8080:80, as 127.0.0.1:8080:80/tcp, or as 80 alone.');
-    complain({ message: trans.__('“%1” is not a port.', (error as Error).message), hint });
-    return;
-  }
+  const body = runRequest({
+    image: name,
+    command: String(values.command),
+    ports: lines(values.ports),
+    environment: lines(values.environment),
+    volumes: lines(values.volumes),
+    network: String(values.network),
+    remove: values.remove === true,
+    terminal: values.terminal === true
+  });
   const create = (): Promise<{ Id: string; Warnings: string[] | null }> =>
     model.api.create(body, String(values.name).trim());
   let made: { Id: string; Warnings: string[] | null };
@@ -51,10 +44,21 @@ export async function askRun(host: ICommandHost, image: string): Promise<void> {
     made = await create();
   }
   await model.api.start(made.Id);
-  panel.reveal('container', made.Id);
+  panel?.reveal('container', made.Id);
   for (const warning of made.Warnings ?? []) {
-    Notification.warning(warning);
+    warn(warning);
   }
+}
+
+function checkPorts(trans: TranslationBundle, text: string): string | null {
+  for (const line of lines(text)) {
+    try {
+      parsePort(line);
+    } catch {
+      return trans.__('“%1” is no port: write it as 8080:80, as 127.0.0.1:8080:80/tcp, or as 80 alone.', line);
+    }
+  }
+  return null;
 }
 
 function fieldsOf(host: ICommandHost, image: string): IField[] {
@@ -85,6 +89,7 @@ function fieldsOf(host: ICommandHost, image: string): IField[] {
       type: 'lines',
       half: true,
       placeholder: trans.__('8080:80'),
+      check: text => checkPorts(trans, text),
       hint: trans.__('One a line. “80” alone opens in a tab here, and takes no port of the machine.')
     },
     { name: 'environment', label: trans.__('Environment'), type: 'lines', half: true, placeholder: trans.__('NAME=value') },

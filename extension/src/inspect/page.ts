@@ -1,31 +1,23 @@
-/** Tabs for what the engine knows of a thing, and for what a container serves. */
+/** Tabs for what a container serves. */
 
 import { IFrame, MainAreaWidget } from '@jupyterlab/apputils';
-import { inspectorIcon, launchIcon } from '@jupyterlab/ui-components';
+import { launchIcon } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 
 import type { ICommandHost } from '../commands/registry';
 
-/** `value`, as JSON, in a tab. */
-export function openInspection(host: ICommandHost, name: string, value: unknown): void {
-  const content = new Widget({ node: document.createElement('pre') });
-  content.addClass('jp-labdock-output');
-  content.node.textContent = JSON.stringify(value, null, 2);
-  content.node.tabIndex = 0;
-  content.node.setAttribute('aria-label', host.trans.__('What the engine knows of %1', name));
-  show(host, content, name, inspectorIcon);
-}
-
-/** A page that a container serves, in a tab: it may run scripts, but is not this page's equal. */
+/** A page that a container of a trusted image serves, in a tab. It can't lead JupyterLab itself elsewhere. */
 export function openPage(host: ICommandHost, url: string, name: string): void {
-  // Without allow-same-origin: what a container serves must not act as the user of this server.
-  const content = new IFrame({ sandbox: ['allow-scripts', 'allow-forms', 'allow-popups', 'allow-downloads'] });
+  // With its own origin: without one it has no cookies, and the server gives it nothing but its first page.
+  const content = new IFrame({
+    sandbox: ['allow-same-origin', 'allow-scripts', 'allow-forms', 'allow-modals', 'allow-popups', 'allow-downloads']
+  });
   content.url = url;
   content.addClass('jp-labdock-page');
   show(host, content, name, launchIcon);
 }
 
-function show(host: ICommandHost, content: Widget, name: string, icon: typeof inspectorIcon): void {
+function show(host: ICommandHost, content: Widget, name: string, icon: typeof launchIcon): void {
   const widget = new MainAreaWidget({ content });
   widget.title.label = name;
   widget.title.icon = icon;

@@ -10,15 +10,16 @@ export const running: JupyterFrontEndPlugin<void> = {
   id: 'labdock:running',
   description: 'Lists running containers in the panel of running sessions.',
   autoStart: true,
-  requires: [ILabdock, IRunningSessionManagers],
-  optional: [ITranslator],
+  requires: [ILabdock],
+  // Notebook 7 has it on some of its pages.
+  optional: [IRunningSessionManagers, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     labdock: ILabdock,
-    managers: IRunningSessionManagers,
+    managers: IRunningSessionManagers | null,
     translator: ITranslator | null
   ): void => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
-    managers.add(new RunningContainers(labdock.model, app.commands, trans));
+    managers?.add(new RunningContainers(labdock.model, app.commands, trans));
   }
 };

@@ -64,7 +64,8 @@ export class RunningContainers implements IRunningSessions.IManager {
     try {
       await this.model.api.stop(one.id);
     } catch (error) {
-      Notification.error(this.trans.__('%1 could not be stopped: %2', one.name, (error as Error).message));
+      const { message } = error as Error;
+      Notification.error(this.trans.__('%1 could not be stopped: %2', one.name, message), { autoClose: 10_000 });
     }
   }
 

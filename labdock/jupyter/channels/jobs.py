@@ -1,4 +1,4 @@
-"""Long work: pulls, builds, Compose, bootstraps. Closing the channel ends it."""
+"""Long work: pulls, Compose, bootstraps. Closing the channel ends it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from labdock.client import connect
 from labdock.client.images import quoted, registry_auth
 from labdock.client.keyring import Keyring
 from labdock.client.names import parse
@@ -20,7 +18,6 @@ from labdock.errors import InvalidRequest, LabdockError
 from labdock.jupyter import places
 from labdock.jupyter.channels import Channel, Opened, text
 from labdock.jupyter.desk import LABDOCK
-from labdock.schema import build as events
 
 #: Seconds between two frames of one pull's progress.
 PACE = 0.1
@@ -38,26 +35,34 @@ async def pull(channel: Channel, frame: Opened) -> dict[str, Any]:
     name = parse(reference)
     auth = await asyncio.to_thread(registry_auth, Keyring(link.environment), reference, None)
     query = {"fromImage": name.repository, "tag": name.wanted, "platform": text(frame, "platform", "")}
-    async with await link.stream("POST", "/images/create", query, auth) as reply:
-        progress = Progress(channel)
+    async with await link.stream("POST", "/images/create", query, auth) as reply, Progress(channel) as progress:
         async for raw in reply.lines():
             for line in job_lines([raw]):
                 if line is not None:
-                    await progress.take(line)
-        await progress.flush()
+                    progress.take(line)
     found = await link.fetch(f"/images/{quoted(str(name))}/json")
     return {"id": found["Id"]}
 
 
 class Progress:
-    """Layers' progress, in few frames; each has all that changed since the one before."""
+    """Layers' progress, in few frames; each has all that changed since the one before. A context: it has a task."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._changed: dict[str, dict[str, Any]] = {}
-        self._sent = 0.0
+        self._stirred = asyncio.Event()
 
-    async def take(self, line: JobLine) -> None:
+    async def __aenter__(self) -> Self:
+        self._telling = asyncio.create_task(self._tell(), name="labdock-progress")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *failure: object) -> None:
+        self._telling.cancel()
+        await asyncio.gather(self._telling, return_exceptions=True)
+        if kind is not asyncio.CancelledError:  # Then nobody would acknowledge it.
+            await self._flush()
+
+    def take(self, line: JobLine) -> None:
         if not line.id and not line.status:
             return
         detail = line.detail
@@ -66,13 +71,19 @@ class Progress:
             "current": detail.current if detail else 0,
             "total": detail.total if detail else 0,
         }
-        if time.monotonic() - self._sent >= PACE:
-            await self.flush()
+        self._stirred.set()
 
-    async def flush(self) -> None:
+    async def _tell(self) -> None:
+        # Also what came just before a silence: a download that hangs is seen to hang, and where.
+        while True:
+            await self._stirred.wait()
+            self._stirred.clear()
+            await self._flush()
+            await asyncio.sleep(PACE)
+
+    async def _flush(self) -> None:
         if self._changed:
             changed, self._changed = self._changed, {}
-            self._sent = time.monotonic()
             await self._channel.data(layers=changed)
 
 
@@ -86,57 +97,6 @@ async def bootstrap(channel: Channel, frame: Opened) -> dict[str, Any]:
                 if line is not None and (words := line.stream or line.status):
                     await channel.data(text=words)
     return {}
-
-
-async def build(channel: Channel, frame: Opened) -> dict[str, Any]:
-    """Kind ``build``: a Dockerfile or a folder with one, its folder being the context."""
-    from labdock.client import context
-    from labdock.client.aio import AsyncClient
-    from labdock.client.transport import UnixTransport
-
-    place = places.locate(channel.desk.settings, text(frame, "path"))
-    args = frame.get("args") or {}
-    if not isinstance(args, dict):
-        raise InvalidRequest("'args' is no object")
-    await channel.desk.link.ensure()
-    folder, dockerfile = (place, None) if place.is_dir() else (place.parent, place)
-    found = await asyncio.to_thread(context.from_folder, folder, dockerfile=dockerfile)
-    environment = channel.desk.environment
-
-    def make(transport: type[UnixTransport]) -> Any:
-        return connect(environment, start=False, transport=transport)
-
-    tag = text(frame, "tag", "")
-    client: Any = AsyncClient(make)
-    stream = client.builds.build(
-        iter(found),
-        dockerfile=found.dockerfile,
-        names=(tag,) if tag else (),
-        target=text(frame, "target", "") or None,
-        build_args={str(key): str(value) for key, value in args.items()},
-    )
-    async with stream:
-        async for event in stream:
-            if event is None:
-                continue
-            if isinstance(event, events.BuildFailed):
-                raise LabdockError(event.message, hint=event.hint)
-            if isinstance(event, events.BuildDone):
-                return {"id": event.image}
-            if (words := describe(event)) is not None:
-                await channel.data(step=getattr(event, "step", 0), text=words)
-    raise LabdockError("the build ended without an image", hint="`labdock engine logs` shows the engine's last words")
-
-
-def describe(event: object) -> str | None:
-    """What a reader is told of a build's event; None for what is not news."""
-    if isinstance(event, events.StepStarted):
-        return f"Step {event.step}/{event.total} : {event.text}\n"
-    if isinstance(event, events.StepCached):
-        return " ---> Using cache\n"
-    if isinstance(event, events.StepOutput):
-        return event.text
-    return None
 
 
 async def compose(channel: Channel, frame: Opened) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from labdock.commands import run, transfer_view
 from labdock.commands.build_view import BuildView, as_html, as_text
 from labdock.commands.cards import ImageCard
 from labdock.commands.explanation import Explanation
-from labdock.commands.html import port_address, port_note
+from labdock.commands.ports import find_links
 from labdock.commands.results import LIVE_TYPE, MOST_LIVE, Records, Result
 from labdock.commands.transfer_view import TransferView
 from labdock.commands.volumes import COLUMNS
@@ -386,27 +386,40 @@ def test_terminals_get_no_escape_sequences_in_tables() -> None:
         assert "\x1b" not in str(CASES[name]()), name
 
 
+RELAY = {"LABDOCK_PORTS": "/user/me/labdock/port/", "LABDOCK_PORTS_ENGINE": "unix:///e.sock"}
+HUB = {"JUPYTERHUB_SERVICE_PREFIX": "/user/me/"}
+
+
 @pytest.mark.parametrize(
     ("environment", "address"),
     [
-        ({}, "http://localhost:80/"),
-        ({"JUPYTERHUB_SERVICE_PREFIX": "/user/me/"}, "/user/me/proxy/80/"),
-        ({"JUPYTERHUB_SERVICE_PREFIX": "javascript:x"}, "http://localhost:80/"),
-        ({"VSCODE_PROXY_URI": "https://h.example/proxy/{{port}}/"}, "https://h.example/proxy/80/"),
-        ({"VSCODE_PROXY_URI": "javascript:{{port}}"}, "http://localhost:80/"),
+        ({}, "http://localhost:8080/"),
+        (HUB, "/user/me/proxy/8080/"),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "javascript:x"}, "http://localhost:8080/"),
+        ({"VSCODE_PROXY_URI": "https://h.example/proxy/{{port}}/"}, "https://h.example/proxy/8080/"),
+        ({"VSCODE_PROXY_URI": "javascript:{{port}}"}, "http://localhost:8080/"),
+        # The Jupyter server's own relay, for its own engine's containers alone; never another host's.
+        (RELAY | HUB | {"DOCKER_HOST": "unix:///e.sock"}, "/user/me/labdock/port/c0ffee/80/"),
+        (RELAY | HUB | {"DOCKER_HOST": "unix:///other.sock"}, "/user/me/proxy/8080/"),
+        (RELAY | {"DOCKER_CONTEXT": "nowhere", "DOCKER_CONFIG": "/nonexistent"}, "http://localhost:8080/"),
+        (RELAY | {"DOCKER_HOST": "unix:///e.sock", "LABDOCK_PORTS": "//evil.example/"}, "http://localhost:8080/"),
+        (RELAY | {"DOCKER_HOST": "unix:///e.sock", "LABDOCK_PORTS": "javascript:x/"}, "http://localhost:8080/"),
     ],
 )
 def test_where_a_port_is_found(environment: dict[str, str], address: str) -> None:
-    assert port_address(80, environment) == address
+    links = find_links(environment)
+    assert links.address("c0ffee", 80, 8080) == address
+    assert f'href="{address}"' in links.link("c0ffee", 80, 8080)
+    # What is not published is there for the relay alone.
+    assert bool(links.address("c0ffee", 80, 0)) == address.startswith("/user/me/labdock")
 
 
 def test_a_hub_without_its_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = {"JUPYTERHUB_SERVICE_PREFIX": "/user/me/"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "jupyter-server-proxy" in port_note(hub)
-    assert port_note({}) == ""
+    assert "jupyter-server-proxy" in find_links(HUB).note
+    assert find_links({}).note == find_links(RELAY | HUB | {"DOCKER_HOST": "unix:///e.sock"}).note == ""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    assert port_note(hub) == ""
+    assert find_links(HUB).note == ""
 
 
 def test_behind_a_hub_ports_are_reached_through_it(monkeypatch: pytest.MonkeyPatch) -> None:

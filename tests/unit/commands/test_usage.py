@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import queue
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +16,7 @@ from labdock.client.scripted import Asked, Reply, Script, ScriptedTransport
 from labdock.commands import run, usage
 from labdock.commands.results import Result, Text
 from labdock.commands.updating import changes_of
-from labdock.errors import InvalidRequest, NoSuchContainer
+from labdock.errors import EngineUnreachable, InvalidRequest, NoSuchContainer
 from labdock.notebook.face import NotebookFace
 from labdock.notebook.live import LiveOutput, Picture
 
@@ -59,6 +61,7 @@ class Meter:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "PERIOD", 0.0)
+    monkeypatch.setattr(usage, "REDRAWN", 0.0)
 
 
 def test_no_stream_shows_what_happened_between_two_looks() -> None:
@@ -77,30 +80,146 @@ def test_formats_and_named_containers() -> None:
     assert str(Meter().run("stats", "--no-stream", "idle")).splitlines()[1].split()[:4] == [
         "cdcdcdcdcdcd",
         "idle",
-        "--",
-        "--",
+        "0.00%",
+        "0B",
     ]
     with pytest.raises(NoSuchContainer):
         Meter().run("stats", "--no-stream", "gone")
 
 
-def test_a_cell_shows_live_stats_in_one_place_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    meter = Meter()
+class Streams:
+    """An engine that streams: what a test puts in is what comes."""
+
+    def __init__(self, *running: str) -> None:
+        self.events: queue.Queue[bytes] = queue.Queue()
+        self.samples: dict[str, queue.Queue[bytes]] = {name: queue.Queue() for name in running}
+        listed = [{"Id": name, "Names": [f"/{name}"], "State": "running"} for name in running]
+        self.script = (
+            Script()
+            .on("GET", "/containers/json", Reply(json=listed))
+            .on("GET", "/events", lambda _asked: Reply(lines=iter(self.events.get, b"")))
+            .on("GET", "/containers/[^/]+/stats", self._stats)
+        )
+
+    def _stats(self, asked: Asked) -> Reply:
+        name = asked.path.split("/")[2]
+        if name not in self.samples:
+            return Reply(404, {"message": f"No such container: {name}"})
+        return Reply(lines=iter(self.samples[name].get, b""))
+
+    def sample(self, name: str, used: int, **more: Any) -> None:
+        """A second in which *used* per cent of one of two processors went."""
+        times = {"cpu_usage": {"total_usage": used}, "system_cpu_usage": 300, "online_cpus": 2}
+        before = {"cpu_usage": {"total_usage": 0}, "system_cpu_usage": 100}
+        memory = {"usage": 1 << 20, "limit": 4 << 20}
+        found = {"id": name, "name": f"/{name}", "cpu_stats": times, "precpu_stats": before, "memory_stats": memory}
+        self.samples[name].put(json.dumps(found | more).encode() + b"\n")
+
+    def event(self, action: str, name: str) -> None:
+        found = {"Type": "container", "Action": action, "Actor": {"ID": name}, "time": 1, "timeNano": 1}
+        self.events.put(json.dumps(found).encode() + b"\n")
+
+    def look(self, *names: str, everything: bool = False) -> Iterator[str]:
+        """The live tables: names and shares of the processor."""
+        client = Client(ScriptedTransport(self.script))
+        shots = usage.look(client, names, everything=everything, form="{{.Name}}={{.CPUPerc}}", whole=False)
+        for shot in shots:
+            yield " ".join(str(shot).split())
+
+    @property
+    def asked(self) -> list[str]:
+        return sorted(asked.path for asked in self.script.asked)
+
+
+def until(shots: Iterator[str], wanted: str) -> None:
+    seen = []
+    for shot in shots:
+        seen.append(shot)
+        if shot == wanted:
+            return
+        assert len(seen) < 200, f"{wanted!r} did not come: {seen[-5:]}"
+    raise AssertionError(f"{wanted!r} did not come before the end: {seen}")
+
+
+def test_a_live_table_follows_what_starts_and_stops_with_one_request_for_each() -> None:
+    streams = Streams("a", "b")
+    shots = streams.look()
+    streams.sample("a", 50)
+    streams.sample("b", 7)
+    until(shots, "a=50.00% b=7.00%")
+    streams.sample("b", 9)
+    until(shots, "a=50.00% b=9.00%")
+    streams.samples["c"] = queue.Queue()
+    streams.event("start", "c")
+    streams.event("start", "c")  # Once more: a list that was read after the event has it too.
+    streams.event("start", "gone-already")
+    streams.sample("c", 1)
+    until(shots, "a=50.00% b=9.00% c=1.00%")
+    streams.event("die", "a")
+    until(shots, "b=9.00% c=1.00%")
+    streams.samples["b"].put(b"")  # Its stream ends: it is removed.
+    until(shots, "c=1.00%")
+    asked = ["/containers/a/stats", "/containers/b/stats", "/containers/c/stats", "/containers/gone-already/stats"]
+    assert streams.asked == [*asked, "/containers/json", "/events"]
+    streams.events.put(b"")
+    with pytest.raises(EngineUnreachable):
+        until(shots, "never")
+
+
+def test_with_all_what_is_created_comes_and_what_has_ended_stays_until_it_is_removed() -> None:
+    streams = Streams("a")
+    shots = streams.look(everything=True)
+    streams.sample("a", 1)
+    until(shots, "a=1.00%")
+    streams.event("die", "a")
+    streams.sample("a", 0, memory_stats={}, networks={})
+    until(shots, "a=0.00%")
+    streams.samples["b"] = queue.Queue()
+    streams.event("create", "b")
+    streams.sample("b", 0, memory_stats={})
+    until(shots, "a=0.00% b=0.00%")
+    streams.event("destroy", "a")
+    until(shots, "b=0.00%")
+
+
+def test_what_was_named_is_watched_until_all_of_it_is_removed() -> None:
+    streams = Streams("a", "b")
+    shots = streams.look("a", "b", "a")
+    streams.sample("a", 1)
+    streams.sample("b", 2)
+    until(shots, "a=1.00% b=2.00%")
+    streams.samples["a"].put(b"")
+    until(shots, "b=2.00%")
+    streams.samples["b"].put(b"")
+    assert list(shots)[-1:] in ([], [""])
+    assert streams.asked == ["/containers/a/stats", "/containers/b/stats"]
+    with pytest.raises(NoSuchContainer):
+        next(streams.look("a", "nope"))
+
+
+def test_a_cell_shows_live_stats_in_one_place_until_it_is_interrupted() -> None:
+    streams = Streams("a")
     shown: list[str] = []
 
-    def sleep(seconds: float) -> None:
-        if meter.looks == 3:
-            raise KeyboardInterrupt
+    def note(picture: Picture) -> None:
+        shown.append(picture._repr_mimebundle_()["text/html"])
+        if "50.00%" in shown[-1]:
+            signal.raise_signal(signal.SIGINT)
 
     def show(picture: Picture) -> Any:
-        shown.append(picture._repr_mimebundle_()["text/html"])
-        return lambda changed: shown.append(changed._repr_mimebundle_()["text/html"])
+        note(picture)
+        return note
 
-    monkeypatch.setattr("labdock.commands.usage.time.sleep", sleep)
     clock = iter(range(1000))
-    assert meter.run("stats", live=lambda picture: LiveOutput(picture, show, lambda: float(next(clock)))) is None
-    assert len(shown) == 4
-    assert "50.00%" in shown[-1] and "0.00%" in shown[0]
+    streams.sample("a", 50)
+    face = NotebookFace(
+        client=Client(ScriptedTransport(streams.script)),
+        live=lambda picture: LiveOutput(picture, show, lambda: float(next(clock))),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        # The last picture is shown once more at the end, and the test interrupts that as well.
+        run(["stats"], face)
+    assert len(shown) > 1 and "50.00%" in shown[-1]
 
 
 def test_a_terminal_redraws_in_place_and_a_pipe_gets_each_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,10 +243,12 @@ def test_a_terminal_redraws_in_place_and_a_pipe_gets_each_table(monkeypatch: pyt
         raise KeyboardInterrupt
 
     screen = Screen(True)
-    screen.show_changing(shots())
+    with pytest.raises(KeyboardInterrupt):  # docker's exit code is then 130
+        screen.show_changing(shots())
     assert screen.out == b"\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J\x1b[He\x1b[K\n\x1b[J"
     pipe = Screen(False)
-    pipe.show_changing(shots())
+    with pytest.raises(KeyboardInterrupt):
+        pipe.show_changing(shots())
     assert pipe.out == b"a\nb\nc\nd\ne\n"
 
 

@@ -30,7 +30,7 @@ def test_nothing_asked_for_is_the_containers_own() -> None:
     ("wanted", "field", "found"),
     [
         (RuntimeConfig(user="you"), "user", "you"),
-        (RuntimeConfig(env=("B=3", "C=4")), "env", ("A=1", "B=3", "C=4")),
+        (RuntimeConfig(env=("B=3", "C=4")), "env", ("B=3", "C=4", "A=1")),
         (RuntimeConfig(labels={"b": "2"}), "labels", {"a": "1", "b": "2"}),
         (RuntimeConfig(labels={"a": "2"}), "labels", {"a": "2"}),
         (RuntimeConfig(exposed_ports={"81/tcp": {}}), "exposed_ports", {"80/tcp": {}, "81/tcp": {}}),

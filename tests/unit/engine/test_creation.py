@@ -35,8 +35,8 @@ def build(body: dict[str, Any], image: ImageConfig = IMAGE) -> ContainerRecord:
 
 def test_a_variable_without_a_value_is_shown_and_taken_from_the_program() -> None:
     record = build({"Env": ["A", "B=2", "C"]})
-    assert record.config.env == ("PATH=/bin", "A", "B=2", "C")
-    assert record.env == ("PATH=/bin", "B=2")
+    assert record.config.env == ("A", "B=2", "C", "PATH=/bin")
+    assert record.env == ("B=2", "PATH=/bin")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Removed:
     def remove(self, key: str) -> None:
         self.keys.append(key)
 
-    async def drop_anonymous(self, mounts: object) -> None:
+    async def drop_anonymous(self, names: object) -> None:
         return
 
 

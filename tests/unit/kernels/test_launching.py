@@ -47,6 +47,14 @@ def test_no_secret_of_the_server_goes_in() -> None:
     assert found == {"TZ": "UTC", "GIVEN": "1", **launching.FIXED}
 
 
+def test_a_kernel_that_may_use_the_engine_has_its_socket_and_is_told_where(environment: dict[str, str]) -> None:
+    _, host, _ = request(environment, None, api_socket=True)
+    assert "/var/run/docker.sock" in {mount.target for mount in host.mounts or ()}
+    assert "/var/run/docker.sock" not in {mount.target for mount in request(environment, None)[1].mounts or ()}
+    found = launching.chosen_environment(Settings(image="app", api_socket=True), {"DOCKER_HOST": "tcp://elsewhere"})
+    assert found == {"DOCKER_HOST": "unix:///var/run/docker.sock", **launching.FIXED}
+
+
 def request(environment: dict[str, str], folder: str | None, **settings: Any) -> tuple[CreateRequest, HostConfig, str]:
     place = places.make(environment, others=False)
     try:

@@ -190,5 +190,7 @@ def test_mounts_are_made_absolute_and_must_be_there(tmp_path: Path, monkeypatch:
     assert adding.absolute("./data:/data:ro") == f"{tmp_path}/data:/data:ro"
     assert adding.absolute("~/data:/data") == f"{tmp_path}/data:/data"
     assert adding.absolute("volume:/data") == "volume:/data"
+    # The engine's own takes its place: it need not be there.
+    assert adding.absolute("/var/run/docker.sock:/x.sock") == "/var/run/docker.sock:/x.sock"
     with pytest.raises(InvalidRequest, match="there is no"):
         adding.absolute("./nowhere:/data")

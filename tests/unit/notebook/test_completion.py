@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from labdock.notebook.completion import Completion
+from labdock.notebook.completion import Completion, unregister
 
 NAMES = {
     "container": ["web", "db"],
@@ -117,3 +118,24 @@ def least(work: Callable[[], None]) -> float:
         work()
         found.append(time.process_time() - begun)
     return min(found)
+
+
+def test_an_old_ipython_gets_what_follows_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Colab's IPython 7 has no matchers that see the cell; its words end at a colon.
+    monkeypatch.delattr("IPython.core.completer.context_matcher")
+    completer = SimpleNamespace(custom_matchers=[], text_until_cursor="")
+    shell: Any = SimpleNamespace(Completer=completer)
+    Completion(shell, NAMES.__getitem__).register()
+    (match,) = completer.custom_matchers
+
+    def typed(line: str, word: str) -> list[str]:
+        completer.text_until_cursor = line
+        found: list[str] = match(word)
+        return found
+
+    assert typed("%container st", "st") == ["start", "stats", "stop"]
+    assert typed("%container run busybox:l", "l") == ["latest"]
+    assert typed("%container stop ", "") == ["web", "db"]
+    assert typed("print(1", "1") == []
+    unregister(shell)
+    assert completer.custom_matchers == []

@@ -20,7 +20,7 @@ from labdock.commands.build_view import BuildView
 from labdock.errors import Unsupported
 from labdock.notebook import charts
 from labdock.notebook.dashboard import Dashboard
-from labdock.notebook.widgets import BuildTimeline, LayerExplorer, LogViewer, UsageCharts
+from labdock.notebook.widgets import BuildTimeline, LayerExplorer, LogViewer, Panel, UsageCharts
 from labdock.schema import build
 
 ID = "ab" * 32
@@ -254,3 +254,17 @@ def test_a_result_without_a_widget_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(results, "make_widget", make_widget)
     with pytest.raises(Unsupported, match="no widget: Text"):
         results.Text("x").widget()
+
+
+def test_a_widget_of_ipywidgets_7_is_shown() -> None:
+    """Colab's: they have no bundle of their own."""
+
+    class Old:
+        model_id = "7" * 32
+
+        def __repr__(self) -> str:
+            return f"Old({'x' * 200})"
+
+    shown = Panel(Old())._repr_mimebundle_()
+    assert shown["application/vnd.jupyter.widget-view+json"]["model_id"] == "7" * 32
+    assert shown["text/plain"].startswith("Old(xxx") and len(shown["text/plain"]) == 111

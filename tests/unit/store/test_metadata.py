@@ -13,7 +13,7 @@ import pytest
 
 from labdock.errors import Conflict, Corrupt, Unavailable, Unsupported
 from labdock.store import metadata
-from labdock.store.intents import Intents
+from labdock.store.intents import Action, Intents
 from labdock.store.metadata import Database, Records
 
 
@@ -139,11 +139,11 @@ def test_a_migration_that_fails_leaves_the_old_schema(tmp_path: Path) -> None:
 
 def test_intents_stay_open_until_done(db: Database, things: Records[Thing]) -> None:
     intents = Intents(db)
-    begun = intents.begin("start", "abc", attempt=1)
-    intents.begin("remove", "def")
+    begun = intents.begin(Action.CONTAINER_START, "abc", attempt=1)
+    intents.begin(Action.CONTAINER_REMOVE, "def")
     assert [(i.action, i.subject, i.detail) for i in intents.open()] == [
-        ("start", "abc", {"attempt": 1}),
-        ("remove", "def", {}),
+        ("container.start", "abc", {"attempt": 1}),
+        ("container.remove", "def", {}),
     ]
     with pytest.raises(KeyError), db.transaction():
         begun.done()
@@ -152,24 +152,24 @@ def test_intents_stay_open_until_done(db: Database, things: Records[Thing]) -> N
     with db.transaction():
         things.put("abc", Thing("abc", "running"))
         begun.done()
-    assert [i.action for i in intents.open()] == ["remove"]
+    assert [i.action for i in intents.open()] == ["container.remove"]
     intents.open()[0].done()
     assert intents.open() == []
 
 
 def test_an_intent_cannot_begin_inside_a_transaction(db: Database) -> None:
     with pytest.raises(RuntimeError, match="inside a transaction"), db.transaction():
-        Intents(db).begin("start", "abc")
+        Intents(db).begin(Action.CONTAINER_START, "abc")
 
 
-@pytest.mark.parametrize("point", ["recorded:start", "acted:start"])
+@pytest.mark.parametrize("point", ["recorded:container.start", "acted:container.start"])
 def test_failpoints_kill_and_the_intent_is_found_again(tmp_path: Path, point: str) -> None:
     (tmp_path / point).touch()
     pid = os.fork()
     if pid == 0:
         os.environ["LABDOCK_FAILPOINTS"] = str(tmp_path)
         child = Database(tmp_path / "x.db")
-        begun = Intents(child).begin("start", "abc")
+        begun = Intents(child).begin(Action.CONTAINER_START, "abc")
         with child.transaction():
             child.records("things", Thing).put("abc", Thing("abc"))
             begun.done()
@@ -178,6 +178,6 @@ def test_failpoints_kill_and_the_intent_is_found_again(tmp_path: Path, point: st
     assert os.WTERMSIG(status) == signal.SIGKILL
     assert not (tmp_path / point).exists()
     again = Database(tmp_path / "x.db")
-    assert [(i.action, i.subject) for i in Intents(again).open()] == [("start", "abc")]
+    assert [(i.action, i.subject) for i in Intents(again).open()] == [("container.start", "abc")]
     assert again.records("things", Thing).get("abc") is None
     again.close()
