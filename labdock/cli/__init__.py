@@ -37,9 +37,7 @@ def execute(words: Sequence[str]) -> int:
     face = Terminal()
     try:
         result = run(words, face)
-        text = "" if result is None else str(result)
-        if text:
-            face.write("stdout", text.encode("utf-8", "surrogateescape") + (b"" if text.endswith("\n") else b"\n"))
+        face.show("" if result is None else str(result))
         return 0 if result is None else result.exit_code
     except LabdockError as error:
         face.show_error(error)

@@ -11,7 +11,7 @@ import click
 from labdock.commands import compose
 from labdock.commands.listing import address, container_cells, container_row
 from labdock.commands.ports import Links, find_links
-from labdock.commands.results import Exited, Records, Result, Text, render
+from labdock.commands.results import Exited, Records, Result, Text, printable, render
 from labdock.commands.tree import command
 from labdock.errors import InvalidRequest
 
@@ -207,7 +207,7 @@ def events(face: Face, /, services: tuple[str, ...], as_json: bool) -> Result:
                 "id": event.actor.id,
             }
             words = f"{event.time} container {event.action} {event.actor.id} (name={shown['name']})"
-            yield "stdout", (json.dumps(shown) if as_json else words).encode() + b"\n"
+            yield "stdout", (json.dumps(shown) if as_json else printable(words)).encode() + b"\n"
 
     face.follow(lines())
     return Exited(0)

@@ -233,10 +233,15 @@ class Containers:
         return shown
 
     async def list(
-        self, all: bool, limit: int | None, size: bool, filters: dict[str, builtins.list[str]]
+        self,
+        all: bool,
+        limit: int | None,
+        size: bool,
+        filters: dict[str, builtins.list[str]],
+        detailed: bool = False,
     ) -> builtins.list[Wire]:
         """See :class:`labdock.engine.listing.Listing`."""
-        return await self._listing.show(all, limit, size, filters)
+        return await self._listing.show(all, limit, size, filters, detailed)
 
     async def top(self, ref: str, ps_args: str) -> Wire:
         """The container's processes, by ps(1) of the sandbox, its numbers as the engine sees them."""

@@ -30,14 +30,22 @@ class Listing:
         self._snapshotter = snapshotter
         self._volumes = volumes
 
-    async def show(self, all: bool, limit: int | None, size: bool, filters: filtering.Filters) -> list[Wire]:
-        """Newest first; running ones only unless *all*, *limit* or a status filter asks for more."""
+    async def show(
+        self, all: bool, limit: int | None, size: bool, filters: filtering.Filters, detailed: bool = False
+    ) -> list[Wire]:
+        """Newest first; running ones only unless *all*, *limit* or a status filter asks for more.
+
+        *detailed*: each has a member ``Labdock``, what `views.detail` says.
+        """
         records = self._select(all, limit, filters)
         now = time.time_ns()
         shown = [views.summarise(record, volumes=str(self._volumes.folder), now=now) for record in records]
         linked = linking.names_of(self._ledger)
         for entry in shown:
             entry["Names"] = [*linked.get(entry["Id"], ()), *entry["Names"]]
+        if detailed:
+            for entry, record in zip(shown, records, strict=True):
+                entry["Labdock"] = views.detail(record)
         if size:
             for entry, sizes in zip(shown, await self.measure(records), strict=True):
                 entry |= sizes

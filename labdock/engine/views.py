@@ -195,6 +195,27 @@ def summarise(record: ContainerRecord, *, volumes: str, now: int | None = None) 
     }
 
 
+def detail(record: ContainerRecord) -> Wire:
+    """What the list leaves out of ``GET /containers/ID/json``, in that one's words, for who shows them all.
+
+    With it, a thousand containers are one question instead of a thousand.
+    """
+    state = show_state(record.state)
+    health = state.pop("Health", None)
+    return {
+        "Created": show_time(record.created),
+        "Name": f"/{record.name}",
+        "Path": record.args[0],
+        "Args": list(record.args[1:]),
+        "State": state | ({"Health": {"Status": health["Status"]}} if health else {}),
+        "Config": {
+            "Image": record.config.image,
+            "ExposedPorts": {port: {} for port in record.config.exposed_ports or {}},
+        },
+        "NetworkSettings": {"Ports": show_ports(record)},
+    }
+
+
 def describe_status(state: State, now: int) -> str:
     """``Up 5 minutes``, ``Exited (0) 2 hours ago``, as docker ps prints it."""
     if state.status == Status.RUNNING:

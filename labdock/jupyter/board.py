@@ -221,12 +221,12 @@ class Board:
 
     async def _load(self) -> None:
         summaries, images, networks, volumes = await asyncio.gather(
-            self.link.fetch("/containers/json", {"all": True}),
+            self.link.fetch("/containers/json", {"all": True, "labdock": True}),
             self.link.fetch("/images/json"),
             self.link.fetch("/networks"),
             self.link.fetch("/volumes"),
         )
-        await self._inspect({each["Id"]: str(each.get("Status") or "") for each in summaries})
+        await self._take(summaries)
         self._images = {each["Id"]: each for each in images}
         self._networks = {each["Id"]: each for each in networks}
         self._volumes = {each["Name"]: each for each in volumes.get("Volumes") or ()}
@@ -237,18 +237,29 @@ class Board:
         kinds = {kind for kind, _ in dirty}
         ids = [id for kind, id in dirty if kind == "container"]
         if ids:
-            found = await self.link.fetch("/containers/json", {"all": True, "filters": {"id": ids}})
-            words = {each["Id"]: str(each.get("Status") or "") for each in found}
+            query = {"all": True, "filters": {"id": ids}, "labdock": True}
+            found = await self.link.fetch("/containers/json", query)
+            there = {each["Id"] for each in found}
             for id in ids:
-                if id not in words:
+                if id not in there:
                     self.containers.pop(id, None)
-            await self._inspect({id: words[id] for id in ids if id in words})
+            await self._take(found)
         if "image" in kinds:
             self._images = {each["Id"]: each for each in await self.link.fetch("/images/json")}
         if "network" in kinds:
             self._networks = {each["Id"]: each for each in await self.link.fetch("/networks")}
         if "volume" in kinds:
             self._volumes = {each["Name"]: each for each in (await self.link.fetch("/volumes")).get("Volumes") or ()}
+
+    async def _take(self, summaries: list[Wire]) -> None:
+        """What the engine's list says. An engine that is not labdock's leaves things out: those are asked for each."""
+        words = {}
+        for each in summaries:
+            if "Labdock" in each:
+                self.containers[each["Id"]] = flattening.flatten_summary(each)
+            else:
+                words[each["Id"]] = str(each.get("Status") or "")
+        await self._inspect(words)
 
     async def _inspect(self, words: dict[str, str]) -> None:
         """Read the containers that *words* (id → Docker's status) names; what is gone meanwhile is dropped."""

@@ -60,6 +60,20 @@ def flatten_container(found: Wire, status: str = "") -> Container:
     )
 
 
+def flatten_summary(found: Wire) -> Container:
+    """From an entry of ``GET /containers/json?labdock=1``: the same as from the container's own JSON."""
+    more = found["Labdock"]
+    whole = {
+        **more,
+        "Id": found["Id"],
+        "Image": found.get("ImageID"),
+        "Mounts": found.get("Mounts"),
+        "Config": {**more["Config"], "Labels": found.get("Labels")},
+        "NetworkSettings": {**more["NetworkSettings"], **found["NetworkSettings"]},
+    }
+    return flatten_container(whole, str(found.get("Status") or ""))
+
+
 def _ports(id: str, config: Wire, settings: Wire, alive: bool) -> Iterable[Port]:
     published: Mapping[str, Any] = settings.get("Ports") or {}
     seen: set[tuple[int, str, int]] = set()

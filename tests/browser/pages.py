@@ -234,6 +234,27 @@ class LabPage:
         return [text for text in self.errors if not any(re.search(known, text) for known in self._expected)]
 
     @contextmanager
+    def long_tasks(self) -> Iterator[list[int]]:
+        """What held up the page meanwhile: milliseconds of each task of more than 50, the longest first."""
+        self.page.evaluate(
+            """() => {
+              const seen = window.labdockTasks = [];
+              window.labdockTaskWatch = new PerformanceObserver(list =>
+                seen.push(...list.getEntries().map(entry => Math.round(entry.duration))));
+              window.labdockTaskWatch.observe({ type: 'longtask' });
+            }"""
+        )
+        seen: list[int] = []
+        yield seen
+        # Two frames: what is under way now is over then, and told.
+        self.page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+        )
+        told = "labdockTasks.concat(labdockTaskWatch.takeRecords().map(entry => Math.round(entry.duration)))"
+        seen.extend(sorted(self.page.evaluate(told), reverse=True))
+        self.page.evaluate("labdockTaskWatch.disconnect()")
+
+    @contextmanager
     def counting(self) -> Iterator[list[str]]:
         """The addresses of what is requested meanwhile, and the websocket frames that are sent."""
         self.requests.clear()

@@ -45,7 +45,7 @@ def test_the_sdist_is_small_and_carries_what_was_built(built: Built) -> None:
     assert not [name for name in names if "/.yarn/" in name or "/node_modules/" in name]
 
 
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+@pytest.mark.parametrize("kind", ["wheel", "sdist", "clone"])
 def test_an_install_without_node_enables_both_extensions_and_an_uninstall_leaves_nothing(
     built: Built, venv: Venv, kind: str
 ) -> None:
@@ -65,6 +65,7 @@ def test_an_install_without_node_enables_both_extensions_and_an_uninstall_leaves
 
     venv.call("-m", "pip", "uninstall", "--quiet", "--yes", "labdock")
     assert {name for name in venv.files() - before if "__pycache__" not in name} == set()
+    assert call("git", "status", "--porcelain", cwd=built.clone) == ""
 
 
 def jupyter(venv: Venv, *arguments: str) -> str:

@@ -12,7 +12,7 @@ from tornado.httpclient import HTTPResponse
 from tornado.httputil import url_concat
 from tornado.iostream import IOStream
 
-from labdock.jupyter import live
+from labdock.jupyter import flattening, live
 from labdock.jupyter.channels import WINDOW
 from labdock.jupyter.outbox import Outbox
 from tests.jupyter_servers import Page, Server, serve
@@ -131,6 +131,28 @@ def test_figures_are_read_once_for_all_who_look_and_not_while_nobody_does(engine
             assert "nonsense" in (await page.until_type("end", channel=8))["error"]["message"]
 
     asyncio.run(main())
+
+
+def test_one_question_tells_as_much_of_all_containers_as_one_for_each(engine: EngineUnderTest) -> None:
+    engine.docker("network", "create", "shop")
+    more = ("-p", "127.0.0.1::80", "--expose", "53/udp", "--label", "a=b", "--network", "shop", "-v", "data:/data")
+    health = ("--health-cmd", "true", "--health-interval", "100ms")
+    engine.docker("run", "-d", "--name", "running", *more, *health, "busybox", "sleep", "600")
+    engine.docker("run", "--name", "failed", "--expose", "99", "busybox", "sh", "-c", "exit 3", check=False)
+    engine.docker("create", "--name", "made", "busybox", "sh", "-c", "echo 'one word'")
+    engine.docker("run", "-d", "--name", "paused", "--network", "none", "busybox", "sleep", "600")
+    engine.docker("pause", "paused")
+    healthy = "{{.State.Health.Status}}"
+    wait_until(lambda: engine.docker("inspect", "-f", healthy, "running") == "healthy", "it is healthy")
+    client = engine.client()
+    listed = client.api._result(client.api._get(client.api._url("/containers/json?all=1&labdock=1")), True)
+    told = {each["Id"]: flattening.flatten_summary(each) for each in listed}
+    words = {each["Id"]: each["Status"] for each in listed}
+    asked = {id: flattening.flatten_container(client.api.inspect_container(id), words[id]) for id in told}
+    client.close()
+    assert told == asked and {one.state for one in told.values()} == {"running", "exited", "created", "paused"}
+    assert {one.health for one in told.values()} == {"healthy", "none"}
+    engine.docker("unpause", "paused")
 
 
 def test_jobs_run_over_channels_and_say_what_they_do(engine: EngineUnderTest, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import type { ILabdockPanel, ILiveModel } from '../tokens';
 export interface ICommandHost {
   app: JupyterFrontEnd;
   model: ILiveModel;
-  panel: ILabdockPanel;
+  /** null where the side bar is switched off. */
+  panel: ILabdockPanel | null;
   trans: TranslationBundle;
   /** Whether removing asks first. */
   asks(): boolean;
@@ -53,7 +54,7 @@ export function targetOf<K extends Kind>(
   const map = maps[kind] as unknown as ReadonlyMap<string, IKinds[K]>;
   const asked = typeof args.id === 'string' ? args.id : undefined;
   if (asked === undefined) {
-    return panel.selection?.kind === kind ? map.get(panel.selection.id) : undefined;
+    return panel?.selection?.kind === kind ? map.get(panel.selection.id) : undefined;
   }
   return map.get(asked) ?? [...map.values()].find(one => answersTo(kind, one, asked));
 }
@@ -122,13 +123,13 @@ export function followChanges(host: ICommandHost, commands: CommandRegistry, ids
       ids.filter(id => commands.hasCommand(id)).forEach(id => commands.notifyCommandChanged(id));
     });
   };
-  host.panel.selectionChanged.connect(tell);
+  host.panel?.selectionChanged.connect(tell);
   host.model.engineChanged.connect(tell);
   host.model.changed.container.connect(tell);
   host.owned.add(
     new DisposableDelegate(() => {
       window.cancelAnimationFrame(frame);
-      host.panel.selectionChanged.disconnect(tell);
+      host.panel?.selectionChanged.disconnect(tell);
       host.model.engineChanged.disconnect(tell);
       host.model.changed.container.disconnect(tell);
     })

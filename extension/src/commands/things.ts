@@ -145,7 +145,7 @@ function addGeneral(host: ICommandHost): string[] {
   const menu = { type: 'boolean', description: trans.__('Whether it is shown in a menu of the thing itself') };
   const kind = { type: 'string', description: trans.__('containers, images, networks, volumes or build') };
   const find = (args: { id?: unknown }): { kind: (typeof KINDS)[number]; key: string; name: string } | undefined => {
-    for (const one of args.id === undefined && panel.selection ? [panel.selection.kind] : KINDS) {
+    for (const one of args.id === undefined && panel?.selection ? [panel.selection.kind] : KINDS) {
       const value = targetOf(host, one, args as { id?: string });
       if (value) {
         return { kind: one, key: keyOf(one, value), name: nameOf(one, value) };

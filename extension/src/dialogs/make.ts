@@ -22,7 +22,7 @@ export async function askNetwork(host: ICommandHost): Promise<void> {
       Internal: values.internal === true,
       ...(subnet ? { IPAM: { Config: [{ Subnet: subnet }] } } : {})
     });
-    panel.reveal('network', Id);
+    panel?.reveal('network', Id);
   }
 }
 
@@ -37,6 +37,6 @@ export async function askVolume(host: ICommandHost): Promise<void> {
   if (values) {
     const name = String(values.name).trim();
     const { Name } = await model.api.createVolume(name ? { Name: name } : {});
-    panel.reveal('volume', Name);
+    panel?.reveal('volume', Name);
   }
 }

@@ -44,7 +44,7 @@ export async function askRun(host: ICommandHost, image: string): Promise<void> {
     made = await create();
   }
   await model.api.start(made.Id);
-  panel.reveal('container', made.Id);
+  panel?.reveal('container', made.Id);
   for (const warning of made.Warnings ?? []) {
     warn(warning);
   }

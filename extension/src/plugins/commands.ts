@@ -17,12 +17,12 @@ export const commands: JupyterFrontEndPlugin<void> = {
   id: 'labdock:commands',
   description: 'Commands on containers, images, networks and volumes.',
   autoStart: true,
-  requires: [ILabdock, ILabdockPanel],
-  optional: [ICommandPalette, IFileBrowserFactory, ILauncher, ISettingRegistry, ITranslator],
+  requires: [ILabdock],
+  optional: [ILabdockPanel, ICommandPalette, IFileBrowserFactory, ILauncher, ISettingRegistry, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     labdock: ILabdock,
-    panel: ILabdockPanel,
+    panel: ILabdockPanel | null,
     palette: ICommandPalette | null,
     browsers: IFileBrowserFactory | null,
     launcher: ILauncher | null,
@@ -49,9 +49,12 @@ export const commands: JupyterFrontEndPlugin<void> = {
     const ids = [...addContainerCommands(host), ...addThingCommands(host)];
     followChanges(host, app.commands, ids);
     const category = trans.__('Containers');
-    for (const command of ['labdock:open-panel', ...ids, ...addFileCommands(host, browsers)]) {
+    const opens = panel ? ['labdock:open-panel'] : [];
+    for (const command of [...opens, ...ids, ...addFileCommands(host, browsers)]) {
       palette?.addItem({ command, category });
     }
-    launcher?.add({ command: 'labdock:open-panel', category: trans.__('Other'), rank: 90 });
+    if (panel) {
+      launcher?.add({ command: 'labdock:open-panel', category: trans.__('Other'), rank: 90 });
+    }
   }
 };

@@ -59,8 +59,14 @@ export class StatusItem extends ReactWidget {
       : model.engine
         ? trans.__('The engine does not run')
         : trans.__('Containers');
+    const open = (): void => {
+      // The side bar may be switched off.
+      if (this.commands.hasCommand('labdock:open-panel')) {
+        void this.commands.execute('labdock:open-panel');
+      }
+    };
     return (
-      <button type="button" title={words} aria-label={words} onClick={() => void this.commands.execute('labdock:open-panel')}>
+      <button type="button" title={words} aria-label={words} onClick={open}>
         <containersIcon.react tag="span" className="jp-labdock-status-icon" />
         <span className="jp-labdock-status-count">{known ? count : '–'}</span>
       </button>

@@ -25,7 +25,10 @@ async def list_containers(call: Call) -> web.StreamResponse:
     everything = query.boolean("all")
     if limit is not None and limit <= 0:
         limit = None
-    found = await call.engine.containers.list(everything, limit, query.boolean("size"), query.filters())
+    # labdock=1: with what only an inspection would say.
+    found = await call.engine.containers.list(
+        everything, limit, query.boolean("size"), query.filters(), query.boolean("labdock")
+    )
     return json_answer(found)
 
 

@@ -238,7 +238,9 @@ class FakeContainers:
         found = {"Id": box.id, "Name": f"/{box.name}", "Config": box.sent, "State": {"Running": box.started}}
         return {**found, "SizeRw": 0} if size else found
 
-    async def list(self, all: bool, limit: int | None, size: bool, filters: Filters) -> builtins.list[Wire]:
+    async def list(
+        self, all: bool, limit: int | None, size: bool, filters: Filters, detailed: bool = False
+    ) -> builtins.list[Wire]:
         self.calls.append(("list", all, limit, size, filters))
         return [{"Id": box.id, "Names": [f"/{box.name}"]} for box in self.boxes.values() if all or box.started]
 
