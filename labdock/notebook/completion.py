@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from labdock.commands.completing import Found, complete_text, engine_names
 from labdock.errors import LabdockError
+
+if TYPE_CHECKING:
+    from labdock.commands.completing import Found
 
 IDENTIFIER = "labdock"
 INSTRUCTIONS = tuple(
@@ -25,7 +27,7 @@ class Completion:
 
     def __init__(self, shell: Any, names: Callable[[str], list[str]] | None = None) -> None:
         self._shell = shell
-        self._ask = names or engine_names()
+        self._ask = names
         self._known: dict[str, tuple[float, list[str]]] = {}
 
     def register(self) -> None:
@@ -88,6 +90,7 @@ class Completion:
 
     def _words(self, magic: str, text: str) -> list[Found]:
         from labdock.commands.building import build_cell
+        from labdock.commands.completing import complete_text
         from labdock.commands.explanation import explain
         from labdock.commands.tree import root
         from labdock.notebook.inside import run_inside
@@ -99,6 +102,11 @@ class Completion:
     def _names(self, kind: str) -> list[str]:
         asked, names = self._known.get(kind, (float("-inf"), []))
         if time.monotonic() - asked > FRESH:
+            if self._ask is None:
+                # Here: the command tree is not loaded before the first tab.
+                from labdock.commands.completing import engine_names
+
+                self._ask = engine_names()
             names = self._ask(kind)
             self._known[kind] = time.monotonic(), names
         return names
