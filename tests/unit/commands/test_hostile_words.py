@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import html.parser
 import json
 import os
 import pty
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -123,6 +125,15 @@ def ask(words: str, word: str) -> Result:
 def on_terminal(act: Callable[[Terminal], None]) -> str:
     """What the terminal gets of what *act* shows, with the terminal's own line ends taken back."""
     master, slave = pty.openpty()
+    seen: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # EIO: read to its end
+            while piece := os.read(master, 65536):
+                seen.append(piece)
+
+    reader = threading.Thread(target=read)
+    reader.start()
     kept = [os.dup(1), os.dup(2)]
     try:
         for descriptor in (1, 2):
@@ -133,14 +144,9 @@ def on_terminal(act: Callable[[Terminal], None]) -> str:
             os.dup2(before, descriptor)
             os.close(before)
         os.close(slave)
-    data = b""
-    try:
-        while piece := os.read(master, 65536):
-            data += piece
-    except OSError:
-        pass  # EIO: read to its end
-    os.close(master)
-    return data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+        reader.join(60)
+        os.close(master)
+    return b"".join(seen).decode("utf-8", "surrogateescape").replace("\r\n", "\n")
 
 
 def assert_no_orders(text: str) -> None:
