@@ -57,18 +57,31 @@ class Terminal:
             view = view[os.write(descriptor, view) :]
 
     def say(self, text: str) -> None:
+        """Without control characters: much of what is said has come from engines and registries."""
+        from labdock.commands.results import visible
+
+        self._say(visible(text))
+
+    def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):
             self.write("stderr", f"{text}\n".encode("utf-8", "backslashreplace"))
 
+    def show(self, text: str) -> None:
+        """A result. A terminal gets no control characters, which would be orders to it; a pipe gets what there is."""
+        from labdock.commands.results import visible
+
+        if text and self.output_is_terminal():
+            text = visible(text)
+        if text:
+            self.write("stdout", text.encode("utf-8", "surrogateescape") + (b"" if text.endswith("\n") else b"\n"))
+
     def show_error(self, error: LabdockError) -> None:
         """The message, a blank line, the hint; without control characters from elsewhere."""
-        from labdock.commands.results import printable
-
-        def clean(text: str) -> str:
-            return "\n".join(map(printable, text.split("\n")))
+        from labdock.commands.results import visible
 
         label = f"{RED}Error:{PLAIN}" if self._colours else "Error:"
-        self.say(f"{label} {clean(error.message)}" + (f"\n\nhint: {clean(error.hint)}" if error.hint else ""))
+        hint = f"\n\nhint: {visible(error.hint)}" if error.hint else ""
+        self._say(f"{label} {visible(error.message)}{hint}")
 
     @cached_property
     def _colours(self) -> bool:
@@ -124,10 +137,13 @@ class Terminal:
             self.write(stream, data)
 
     def show_changing(self, shots: Iterator[Result]) -> None:
+        from labdock.commands.results import visible
+
         redraws = self.output_is_terminal()
         for shot in shots:
             lines = str(shot).split("\n")
             if redraws:
+                lines = [visible(line) for line in lines]
                 # Over what was there, each line's rest and all below cleared: less flicker than an empty screen.
                 size = self.terminal_size()
                 lines = [f"{line}\x1b[K" for line in (lines[: size[0] - 1] if size else lines)]
@@ -167,7 +183,7 @@ class Terminal:
     def show_build(self, view: BuildView, events: Iterator[AnyBuildEvent | None]) -> None:
         from labdock.cli.build import show_build
 
-        show_build(view, events, self.say, self._raw_error, colours=self._colours)
+        show_build(view, events, self._say, self._raw_error, colours=self._colours)
 
     def _raw_error(self, text: str) -> None:
         self.write("stderr", text.encode("utf-8", "backslashreplace"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from labdock.commands import foreign
 from labdock.commands.tree import COMPOSE, LazyGroup
-from labdock.errors import NotFound
+from labdock.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
     from labdock.commands.face import Face
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from labdock.compose.loading import Project
     from labdock.compose.project import Deployment
 
-KEY = "labdock.compose"
+KEY, ANSI = "labdock.compose", "labdock.compose.ansi"
+OLD_HINT = "names are Compose v2's, with dashes; docker-compose 1.29 finds its projects by their labels all the same"
 #: The text that a notebook's cell had, by folder: what `compose ps` in a later cell means.
 _cells: dict[Path, str] = {}
 
@@ -38,9 +41,19 @@ class Settings:
 @click.option("--profile", "profiles", multiple=True, help="Specify a profile to enable")
 @click.option("--env-file", "env_files", multiple=True, help="Specify an alternate environment file")
 @click.option("--project-directory", "folder", help="Specify an alternate working directory")
+@click.option(
+    "--ansi", type=click.Choice(["never", "always", "auto"]), default="auto", help="Control when to print colours"
+)
+@foreign.discarded("--progress", why="what is shown goes by where it is shown")
+@foreign.discarded("--parallel", why="eight things are done at a time")
+@foreign.refused(
+    "--dry-run", flag=True, words="compose --dry-run is not supported", hint="`compose config` checks the files"
+)
+@foreign.refused("--compatibility", flag=True, words="compose --compatibility is not supported", hint=OLD_HINT)
 @click.pass_context
-def compose(ctx: click.Context, /, **options: Any) -> None:
+def compose(ctx: click.Context, /, ansi: str, **options: Any) -> None:
     """Define and run several containers by one file."""
+    ctx.meta[ANSI] = ansi
     ctx.meta[KEY] = Settings(**options)
 
 
@@ -57,6 +70,15 @@ def load(face: Face, named: tuple[str, ...] = (), *, by_labels: bool = False) ->
 
         return discover(face.client, project_name(settings.name, Where("-p", 0)))
     return _read(face, settings, named)
+
+
+def check_names(project: Project, services: Iterable[str]) -> None:
+    """Raises InvalidRequest for a service that the files do not have."""
+    from labdock.compose.readers import near
+
+    for name in services:
+        if name not in project.services and name not in project.disabled:
+            raise InvalidRequest(f"no such service: {name}", hint=near(name, project.services))
 
 
 def is_by_name() -> bool:

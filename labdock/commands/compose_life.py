@@ -115,10 +115,15 @@ def _each(face: Face, services: tuple[str, ...], state: str, act: Callable[[str]
 
 @command("kill")
 @click.option("-s", "--signal", default="SIGKILL", help="SIGNAL to send to the container")
+@click.option("--remove-orphans", is_flag=True, help="Remove containers for services not defined in the file")
 @some
 @click.pass_obj
-def kill(face: Face, /, services: tuple[str, ...], signal: str) -> Result:
+def kill(face: Face, /, services: tuple[str, ...], signal: str, remove_orphans: bool) -> Result:
     """Force stop service containers."""
+    if remove_orphans:
+        deployment = _deployment(face, services)
+        for each in deployment.orphans():
+            deployment.members.remove(each)
     _each(face, services, "running", lambda id: face.client.containers.kill(id, signal), "Killed")
     return Text("")
 

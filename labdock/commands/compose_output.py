@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import click
+
 from labdock.compose import labels
 from labdock.compose.crew import Halt
 from labdock.errors import LabdockError
@@ -297,4 +299,9 @@ def shortened(name: str, project: str) -> str:
 
 
 def coloured(face: Face, no_color: bool) -> bool:
-    return not no_color and not os.environ.get("NO_COLOR") and (face.output_is_terminal() or face.keeps_results)
+    from labdock.commands.compose import ANSI
+
+    asked = click.get_current_context().meta.get(ANSI)
+    if no_color or asked == "never":
+        return False
+    return asked == "always" or (not os.environ.get("NO_COLOR") and (face.output_is_terminal() or face.keeps_results))

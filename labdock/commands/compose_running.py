@@ -83,15 +83,25 @@ def _names_service(text: str) -> bool:
 
 
 @command("run", stops=True)
+@click.option("--build", is_flag=True, help="Build image before starting container")
+@click.option("--cap-add", multiple=True, help="Add Linux capabilities")
+@click.option("--cap-drop", multiple=True, help="Drop Linux capabilities")
 @click.option("-d", "--detach", is_flag=True, help="Run container in background and print container ID")
 @click.option("--entrypoint", help="Override the entrypoint of the image")
 @click.option("-e", "--env", multiple=True, help="Set environment variables")
+@click.option("--env-from-file", multiple=True, help="Set environment variables from file")
+@click.option("-i", "--interactive/--no-interactive", default=True, help="Keep STDIN open even if not attached")
 @click.option("-l", "--label", multiple=True, help="Add or override a label")
 @click.option("--name", help="Assign a name to the container")
 @click.option("-T", "--no-TTY", "no_tty", is_flag=True, help="Disable pseudo-TTY allocation")
 @click.option("--no-deps", is_flag=True, help="Don't start linked services")
 @click.option("-p", "--publish", multiple=True, help="Publish a container's port(s) to the host")
 @click.option("-P", "--service-ports", is_flag=True, help="Run command with all service's ports enabled")
+@click.option("--pull", type=click.Choice(["always", "missing", "never"]), help="Pull image before running")
+@click.option("-q", "--quiet", is_flag=True, help="Don't print anything but the program's output")
+@click.option("--quiet-build", is_flag=True, help="Suppress progress output from the build process")
+@click.option("--quiet-pull", is_flag=True, help="Pull without printing progress information")
+@click.option("--remove-orphans", is_flag=True, help="Remove containers for services not defined in the file")
 @click.option("--rm", is_flag=True, help="Automatically remove the container when it exits")
 @click.option("--use-aliases", is_flag=True, help="Use the service's network aliases in the networks")
 @click.option("-u", "--user", help="Run as specified username or uid")
@@ -108,17 +118,22 @@ def run(face: Face, /, service: str, command: tuple[str, ...], **options: Any) -
     from labdock.compose import labels, requests
     from labdock.compose.project import Ways
 
-    deployment = compose.deploy(face, (service,))
+    quiet = options["quiet"] or options["quiet_pull"] or options["quiet_build"]
+    deployment = compose.deploy(face, (service,), pull=options["pull"], quiet=quiet)
     deployment.check_names([service])
     project = deployment.project
+    if options["quiet"]:
+        deployment.crew.hear = lambda text: None
+    if options["build"] and "build" in project.services[service]:
+        compose.build_service(face, project, service, quiet=quiet)
     known = project.services[service] | {}
     needs = tuple(project.needs()[service]) if not options["no_deps"] else ()
-    deployment.prepare(service, needs, Ways())
+    deployment.prepare(service, needs, Ways(remove_orphans=options["remove_orphans"]))
     slug = secrets.token_hex(32)
     _change(known, command, options)
     tty = not options["detach"] and _wants_tty(face, options["no_tty"])
     known["tty"] = tty
-    known["stdin_open"] = not face.keeps_results and not options["detach"]
+    known["stdin_open"] = options["interactive"] and not face.keeps_results and not options["detach"]
     image = face.client.images.inspect(requests.image_of(service, known, project)).id
     digest = labels.config_hash(known, project)
     mine = labels.of_container(service, 1, project, image=image, digest=digest, one_off=True) | {labels.SLUG: slug}
@@ -153,7 +168,9 @@ def _change(service: Any, command: tuple[str, ...], options: dict[str, Any]) -> 
     for option, key in (("user", "user"), ("workdir", "working_dir")):
         if options[option]:
             service[key] = options[option]
-    given = values.environment(options["env"], (), os.environ)
+    for option in ("cap_add", "cap_drop"):
+        service[option] = [*service.get(option, ()), *options[option]]
+    given = values.environment(options["env"], options["env_from_file"], os.environ)
     service["environment"] = {
         **service.get("environment", {}),
         **{name: value for name, equals, value in (text.partition("=") for text in given) if equals},

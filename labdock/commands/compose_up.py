@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labdock.commands import compose, compose_table
+from labdock.commands import compose, compose_table, foreign
 from labdock.commands.compose_output import Interleaved, Query, coloured
 from labdock.commands.results import Exited, Result, Text
 from labdock.commands.tree import command
-from labdock.errors import InvalidRequest, Unsupported
+from labdock.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from labdock.commands.face import Face
@@ -31,9 +31,21 @@ def scales(texts: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
+PULL = ("always", "missing", "never")
+#: What ``create`` hands on.
+KEEPING = ("force_recreate", "no_recreate", "remove_orphans")
+WATCH_HINT = "mount the sources in `volumes`, or run `compose up -d --build` again"
+
+
 @command("up")
 @click.option("-d", "--detach", is_flag=True, help="Detached mode: Run containers in the background")
 @click.option("--build", is_flag=True, help="Build images before starting containers")
+@click.option("--no-build", is_flag=True, help="Don't build an image, even if it's policy")
+@click.option("--quiet-build", is_flag=True, help="Suppress the build output")
+@click.option("-y", "--yes", is_flag=True, help='Assume "yes" as answer to all prompts: there are none')
+@click.option("--menu", is_flag=True, help="There is no menu of shortcuts")
+@foreign.refused("-w", "--watch", flag=True, words="compose up --watch is not supported", hint=WATCH_HINT)
+@click.option("--always-recreate-deps", is_flag=True, help="Recreate dependent containers")
 @click.option("--force-recreate", is_flag=True, help="Recreate containers even if nothing of them changed")
 @click.option("--no-recreate", is_flag=True, help="If containers already exist, don't recreate them")
 @click.option("--no-start", is_flag=True, help="Don't start the services after creating them")
@@ -51,7 +63,7 @@ def scales(texts: tuple[str, ...]) -> dict[str, int]:
 @click.option("--no-attach", multiple=True, help="Do not attach (stream logs) to the specified services")
 @click.option("--timestamps", is_flag=True, help="Show timestamps")
 @click.option("--exit-code-from", help="Return the exit code of the selected service container")
-@click.option("--pull", type=click.Choice(["always", "missing", "never"]), help="Pull image before running")
+@click.option("--pull", type=click.Choice(PULL), help="Pull image before running")
 @click.option("--quiet-pull", is_flag=True, help="Pull without printing progress information")
 @click.option("--no-color", is_flag=True, help="Produce monochrome output")
 @click.option("--no-log-prefix", is_flag=True, help="Don't print prefix in logs")
@@ -73,11 +85,7 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
     deployment = compose.deploy(face, services, pull=options["pull"], quiet=options["quiet_pull"])
     if options["exit_code_from"]:
         deployment.check_names([options["exit_code_from"]])
-    if options["build"]:
-        for name, service in deployment.project.services.items():
-            if "build" in service and (not services or name in services):
-                compose.build_service(face, deployment.project, name, quiet=options["quiet_pull"])
-                service.pop("pull_policy", None)
+    see_to_builds(face, deployment, services, options)
     limit = options["wait_timeout"]
     deadline = None if limit is None else time.monotonic() + limit
     ways = Ways(
@@ -89,6 +97,7 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
         scale=scales(options["texts"]),
         timeout=options["timeout"],
         renew=options["renew_anon_volumes"],
+        recreate_needs=options["always_recreate_deps"],
         deadline=deadline,
     )
     if not detach:
@@ -98,6 +107,19 @@ def up(face: Face, /, services: tuple[str, ...], **options: Any) -> Result:
         if options["wait"]:
             deployment.wait_all(services, deadline, limit)
     return _shown(face, deployment)
+
+
+def see_to_builds(face: Face, deployment: Deployment, services: tuple[str, ...], options: dict[str, Any]) -> None:
+    """What ``--build`` and ``--no-build`` want before anything is made."""
+    if options["build"] and options["no_build"]:
+        raise InvalidRequest("--build and --no-build are incompatible")
+    quiet = options["quiet_pull"] or options["quiet_build"]
+    for name, service in deployment.project.services.items():
+        if options["no_build"] and "build" in service:
+            service["pull_policy"] = "never"
+        if options["build"] and "build" in service and (not services or name in services):
+            compose.build_service(face, deployment.project, name, quiet=quiet)
+            service.pop("pull_policy", None)
 
 
 def _shown(face: Face, deployment: Deployment) -> Result:
@@ -217,30 +239,30 @@ def _give_up(face: Face, deployment: Deployment, made: Collection[str], timeout:
 
 
 @command("create")
+@click.option("--build", is_flag=True, help="Build images before starting containers")
+@click.option("--no-build", is_flag=True, help="Don't build an image, even if it's policy")
+@click.option("--quiet-build", is_flag=True, help="Suppress the build output")
 @click.option("--force-recreate", is_flag=True, help="Recreate containers even if nothing of them changed")
 @click.option("--no-recreate", is_flag=True, help="If containers already exist, don't recreate them")
+@click.option("--pull", type=click.Choice(PULL), help="Pull image before running")
+@click.option("--quiet-pull", is_flag=True, help="Pull without printing progress information")
 @click.option("--remove-orphans", is_flag=True, help="Remove containers for services not defined in the file")
 @click.option("--scale", "texts", multiple=True, help="Scale SERVICE to NUM instances")
+@click.option("-y", "--yes", is_flag=True, help='Assume "yes" as answer to all prompts: there are none')
 @click.argument("services", nargs=-1)
 @click.pass_obj
-def create(face: Face, /, services: tuple[str, ...], texts: tuple[str, ...], **options: bool) -> Result:
+def create(face: Face, /, services: tuple[str, ...], texts: tuple[str, ...], **options: Any) -> Result:
     """Create containers for services, without starting them."""
     from labdock.compose.project import Ways
 
-    deployment = compose.deploy(face, services)
+    if options["force_recreate"] and options["no_recreate"]:
+        raise InvalidRequest("--force-recreate and --no-recreate are incompatible")
+    deployment = compose.deploy(face, services, pull=options["pull"], quiet=options["quiet_pull"])
+    see_to_builds(face, deployment, services, options)
+    ways = Ways(no_start=True, scale=scales(texts), **{name: options[name] for name in KEEPING})
     with compose_table.shown(face, deployment, services):
-        deployment.up(services, Ways(no_start=True, scale=scales(texts), **options))
+        deployment.up(services, ways)
     return _shown(face, deployment)
-
-
-@command("watch")
-@click.argument("services", nargs=-1)
-@click.pass_obj
-def watch(face: Face, /, services: tuple[str, ...]) -> Result:
-    """Refused: files are not watched; bind mounts and `up --build` do what it is for."""
-    raise Unsupported(
-        "compose watch is not supported", hint="mount the sources in `volumes`, or run `compose up -d --build` again"
-    )
 
 
 @command("scale")

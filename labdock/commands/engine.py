@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from labdock.commands import units
-from labdock.commands.results import Exited, Result, Text
+from labdock.commands.results import Exited, Result, Text, visible
 from labdock.commands.tree import command
 from labdock.errors import Conflict, InvalidRequest, LabdockError
 
@@ -136,7 +136,9 @@ def logs(face: Face, /, tail: int) -> Result:
             lines = deque(source, maxlen=max(tail, 0))
     except FileNotFoundError as error:
         raise InvalidRequest(f"there is no log at {path}", hint="the engine writes it once it has started") from error
-    face.write("stdout", "".join(lines).encode())
+    # Requests and containers of hostile names are in it.
+    text = "".join(lines)
+    face.write("stdout", (visible(text) if face.output_is_terminal() else text).encode())
     return Exited(0)
 
 

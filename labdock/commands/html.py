@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape as _escape
 
-from labdock.commands.results import printable
+from labdock.commands.results import visible
 
 LINE = "1px solid rgba(128,128,128,.35)"
 FAINT = "opacity:.7"
@@ -15,9 +15,7 @@ GOOD, BAD, BUSY = "#2e9e4f", "#d64541", "#3a7bd5"
 
 def escape(text: str) -> str:
     """*text* as HTML text or attribute; control characters but line ends and tabs are made visible."""
-    if not text.isprintable():
-        text = "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
-    return _escape(text)
+    return _escape(visible(text))
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:

@@ -163,6 +163,13 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def visible(text: str) -> str:
+    """*text* with its line ends and tabs, and all other control characters, and marks of direction, made visible."""
+    if text.isprintable():
+        return text
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
 def render(
     items: Sequence[T],
     rows: Sequence[Row],

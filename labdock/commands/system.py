@@ -11,7 +11,7 @@ import click
 import labdock
 from labdock.commands import units
 from labdock.commands.filters import filters
-from labdock.commands.results import Exited, Result, Text, unescape
+from labdock.commands.results import Exited, Result, Text, printable, unescape, visible
 from labdock.commands.talking import moment
 from labdock.commands.tree import command
 
@@ -104,11 +104,12 @@ def events(
 ) -> Result:
     """Get real time events from the engine."""
     found = face.client.system.events(since=moment(since), until=moment(until), filters=filters(conditions))
-    face.follow(_lines(found, form))
+    face.follow(_lines(found, form, cleaned=face.output_is_terminal()))
     return Exited(0)
 
 
-def _lines(found: Iterator[Event], form: str | None) -> Iterator[tuple[str, bytes]]:
+def _lines(found: Iterator[Event], form: str | None, *, cleaned: bool) -> Iterator[tuple[str, bytes]]:
+    """*cleaned*: what a template makes is shown on a terminal, which takes control characters for orders."""
     import msgspec
 
     for event in found:
@@ -119,8 +120,8 @@ def _lines(found: Iterator[Event], form: str | None) -> Iterator[tuple[str, byte
 
             text = Template(unescape(form)).render(msgspec.to_builtins(event))
         else:
-            text = event_text(event)
-        yield "stdout", f"{text}\n".encode()
+            text = printable(event_text(event))
+        yield "stdout", f"{visible(text) if cleaned else text}\n".encode("utf-8", "surrogateescape")
 
 
 def event_text(event: Event) -> str:

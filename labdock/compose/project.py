@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from labdock.compose.plan import order
 from labdock.compose.readiness import NotReady, Readiness, TooLate
 from labdock.compose.resources import Resources
 from labdock.compose.settling import scale_of
-from labdock.errors import InvalidRequest, NoSuchImage
+from labdock.errors import Conflict, InvalidRequest, NoSuchImage
 
 if TYPE_CHECKING:
     from labdock.client import Client
@@ -37,6 +36,7 @@ class Ways:
     scale: Mapping[str, int] = field(default_factory=dict)
     timeout: int | None = None
     renew: bool = False
+    recreate_needs: bool = False
     deadline: float | None = None
 
 
@@ -135,11 +135,11 @@ class Deployment:
         for name in chosen:
             service = self.project.services[name]
             image = requests.image_of(name, service, self.project)
-            if self._fetch is None or (service.get("pull_policy") not in ("always", "build") and self._has(image)):
+            if self._fetch is None or (service.get("pull_policy") not in ("always", "build") and self.has_image(image)):
                 continue
             self._fetch(name, service)
 
-    def _has(self, image: str) -> bool:
+    def has_image(self, image: str) -> bool:
         try:
             self.client.images.inspect(image)
         except NoSuchImage:
@@ -270,10 +270,15 @@ class Deployment:
             if which == "local" and "image" in service:
                 continue
             image = requests.image_of(name, service, self.project)
-            with contextlib.suppress(NoSuchImage):
+            try:
                 self.client.images.remove(image)
+            except NoSuchImage:
+                continue
+            except Conflict:
+                self.crew.say(f"Image {image} Resource is still in use")
+            else:
                 self.crew.say(f"Image {image} Removed")
-                done = True
+            done = True
         return done
 
 
@@ -373,7 +378,8 @@ class Up:
         return id
 
     def _keeps(self, name: str, there: ContainerSummary, digest: str, image: str) -> bool:
-        if self._ways.force_recreate and name in self._named:  # What these need only when it differs.
+        # What these need only when it differs, or when that is asked for.
+        if self._ways.recreate_needs or (self._ways.force_recreate and name in self._named):
             return False
         if self._ways.no_recreate:
             return True

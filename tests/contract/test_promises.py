@@ -18,6 +18,7 @@ import docker
 import httpx
 import pytest
 
+from . import registry
 from .clients import PATIENCE, Engine, wait_until
 
 pytestmark = [
@@ -94,7 +95,8 @@ def test_point_1_leaving_a_swarm_is_a_503(http: httpx.Client) -> None:
 def test_point_2_false_has_many_spellings(http: httpx.Client, clean: None, text: str) -> None:
     make(http, "idle", "true")
     assert http.get(f"/containers/json?all={text}").json() == []
-    assert len(http.get("/containers/json?all=True").json()) == 1
+    for true in ("True", "true", "1"):
+        assert len(http.get(f"/containers/json?all={true}").json()) == 1
 
 
 def test_point_3_an_execs_stream_follows_the_starts_tty(http: httpx.Client, clean: None) -> None:
@@ -107,6 +109,19 @@ def test_point_3_an_execs_stream_follows_the_starts_tty(http: httpx.Client, clea
     assert begin({"Tty": False}).content == b"\x01\0\0\0\0\0\0\x04hi\r\n"
     assert begin({"Tty": True}).content == b"hi\r\n"
     assert begin({"Detach": True}).content == b""
+
+
+def test_point_3_the_connection_ends_with_the_exec(client: Any) -> None:
+    box = client.containers.run("busybox", ["sleep", "60"], detach=True)
+    made = client.api.exec_create(box.id, ["echo", "hi"], stdin=True)["Id"]
+    raw = client.api.exec_start(made, socket=True)._sock
+    raw.settimeout(PATIENCE)
+    seen = b""
+    while data := raw.recv(4096):  # its input stays open: it is the engine that ends it
+        seen += data
+    assert frames(seen) == [(1, b"hi\n")]
+    assert client.api.exec_inspect(made)["ExitCode"] == 0
+    raw.close()
 
 
 def test_point_4_a_wait_answers_at_once_and_ends_with_the_container(http: httpx.Client, clean: None) -> None:
@@ -150,6 +165,16 @@ def test_point_7_so_does_the_rest(http: httpx.Client, clean: None) -> None:
     assert shown["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": {}}
     assert (shown["Config"]["StopTimeout"], shown["Config"]["Image"]) == (5, "busybox")
     assert {"BARE", "A=b"} <= set(shown["Config"]["Env"])
+    image = http.get("/images/busybox/json").json()["Id"]
+    for asked in (image, image[7:19], "docker.io/library/busybox:latest"):
+        make(http, f"box-{len(asked)}", "true", Image=asked)
+        assert http.get(f"/containers/box-{len(asked)}/json").json()["Config"]["Image"] == asked
+
+
+@pytest.mark.parametrize(("driver", "said"), [("", b"hi\n"), ("json-file", b"hi\n"), ("none", None)])
+def test_point_7_output_is_returned_of_drivers_that_can_be_read(client: Any, driver: str, said: bytes | None) -> None:
+    config = docker.types.LogConfig(type=driver)
+    assert client.containers.run("busybox", ["echo", "hi"], remove=True, log_config=config) == said
 
 
 def test_point_8_texts_are_dockers(client: Any, http: httpx.Client) -> None:
@@ -190,6 +215,54 @@ def test_point_9_builds_speak_the_classic_builders_words(http: httpx.Client, cle
     last = lines(http.post("/build", content=failing, headers=TAR, timeout=PATIENCE))[-1]
     assert last["errorDetail"]["code"] == 3
     assert last["error"] == "The command '/bin/sh -c exit 3' returned a non-zero code: 3"
+
+
+def test_point_9_the_id_is_told_aside_and_in_the_last_lines(http: httpx.Client, clean: None) -> None:
+    said = lines(http.post("/build?t=a&t=b:1", content=context(Dockerfile="FROM busybox\nRUN true\n"), headers=TAR))
+    (aux,) = [line["aux"]["ID"] for line in said if "aux" in line]
+    assert [line["stream"] for line in said[-3:]] == [
+        f"Successfully built {aux.removeprefix('sha256:')[:12]}\n",
+        "Successfully tagged a:latest\n",
+        "Successfully tagged b:1\n",
+    ]
+    assert aux == http.get("/images/a/json").json()["Id"] == http.get("/images/b:1/json").json()["Id"]
+
+
+def test_point_9_what_a_step_says_on_stderr_comes_in_one_chunk(http: httpx.Client, clean: None) -> None:
+    script = "FROM busybox\nRUN printf 'one two' >&2\n"
+    said = [line.get("stream") for line in lines(http.post("/build", content=context(Dockerfile=script), headers=TAR))]
+    assert "\x1b[91mone two\x1b[0m" in said
+
+
+def test_point_9_only_the_named_images_are_a_cache(client: Any) -> None:
+    script = b"FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /made\n"
+
+    def build(tag: str, **options: Any) -> tuple[str, bool]:
+        image, said = client.images.build(fileobj=io.BytesIO(script), tag=tag, **options)
+        return image.id, any("Using cache" in line.get("stream", "") for line in said)
+
+    first, _ = build("cached")
+    assert build("cached:2") == (first, True)
+    assert build("cached:3", cache_from=["cached"]) == (first, True)
+    second, used = build("cached:4", cache_from=["nothing-of-that-name"])
+    assert not used and second != first
+
+
+def test_point_9_a_proxy_needs_no_arg(client: Any) -> None:
+    script = b"FROM busybox\nRUN echo [$HTTP_PROXY$other] > /said\n"
+    arguments = {"HTTP_PROXY": "http://127.0.0.1:9", "other": "unasked"}
+    client.images.build(fileobj=io.BytesIO(script), tag="proxied", buildargs=arguments)
+    assert client.containers.run("proxied", ["cat", "/said"], remove=True) == b"[http://127.0.0.1:9]\n"
+
+
+def test_point_9_a_step_runs_in_the_network_that_is_named(client: Any) -> None:
+    network = client.networks.create("around")
+    client.containers.run("busybox", ["sleep", "60"], name="peer", network="around", detach=True)
+    # The second time it is no step from the cache: the mode is a part of what is asked.
+    for mode in ("around", network.id):
+        script = f"FROM busybox\nRUN ping -c 1 -W 20 peer # {mode}\n".encode()
+        client.images.build(fileobj=io.BytesIO(script), tag="met", network_mode=mode)
+    client.containers.get("peer").remove(force=True)
 
 
 def test_point_10_a_dockerfile_from_outside_the_context(client: Any, tmp_path: Path) -> None:
@@ -298,6 +371,29 @@ def test_point_19_names_and_ids_of_images(http: httpx.Client, clean: None) -> No
     assert http.get(f"/images/{made}/json").json()["Parent"] == image["Id"]
 
 
+def test_point_19_a_missing_image_is_pulled_and_one_that_nobody_has_is_told(
+    client: Any, http: httpx.Client, tmp_path: Path
+) -> None:
+    with registry.serve(tmp_path) as host:
+        client.images.get("busybox").tag(f"{host}/there", "1")
+        client.images.push(f"{host}/there", "1")
+        client.images.remove(f"{host}/there:1")
+        answer = http.post("/containers/create", json={"Image": f"{host}/there:1"})
+        assert answer.status_code == 404 and answer.json()["message"] == f"No such image: {host}/there:1"
+        assert client.containers.run(f"{host}/there:1", ["echo", "pulled"], remove=True) == b"pulled\n"
+        with pytest.raises(docker.errors.ImageNotFound):
+            client.images.get(f"{host}/nowhere:1")
+        with pytest.raises(docker.errors.NotFound, match=r"manifest unknown|repository does not exist"):
+            client.containers.run(f"{host}/nowhere:1", ["true"])
+
+
+def test_point_19_a_name_that_a_registry_keeps_closed_does_not_exist(client: Any, tmp_path: Path) -> None:
+    with registry.serve(tmp_path, registry.USERS) as host:
+        with pytest.raises(docker.errors.ImageNotFound, match="repository does not exist") as refused:
+            client.images.pull(f"{host}/nowhere", "1")
+        assert refused.value.status_code == 404
+
+
 def test_point_20_a_wait_for_what_restarts_ends_with_its_first_end(http: httpx.Client, clean: None) -> None:
     start(http, "box", "sh", "-c", "exit 9", HostConfig={"RestartPolicy": {"Name": "always"}})
     assert wait(http, "box") == 9
@@ -320,6 +416,30 @@ def test_point_21_detach_keys(engine: Engine, http: httpx.Client, clean: None, q
         while raw.recv(4096):  # until the engine closes the connection
             pass
     assert http.get("/containers/box/json").json()["State"]["Running"]
+
+
+def test_point_21_an_exec_is_left_by_the_keys_that_it_was_made_with(engine: Engine, client: Any) -> None:
+    box = client.containers.run("busybox", ["sleep", "60"], detach=True)
+    for more, keys in (({}, b"\x10\x11"), ({"DetachKeys": "ctrl-a,b"}, b"\x01b")):
+        body = {"Cmd": ["cat"], "AttachStdin": True, "AttachStdout": True, "Tty": True, **more}
+        answer = client.api._post_json(client.api._url("/containers/{0}/exec", box.id), data=body)
+        made = answer.json()["Id"]
+        raw = client.api.exec_start(made, tty=True, socket=True)._sock
+        raw.settimeout(PATIENCE)
+        raw.sendall(keys)
+        while raw.recv(4096):  # until the engine closes the connection
+            pass
+        raw.close()
+        assert client.api.exec_inspect(made)["Running"]
+
+
+def test_point_22_docker_py_finds_the_image_and_keeps_the_steps(client: Any, http: httpx.Client) -> None:
+    image, said = client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN touch /made\n"))
+    steps = [re.search(r"Running in ([0-9a-f]{12})", line.get("stream", "")) for line in said]
+    assert image.id == http.get(f"/images/{image.id}/json").json()["Id"]
+    # It sends rm=False: what a step ran in may stay, and is then no container that runs.
+    assert all(http.get(f"/containers/{step[1]}/json").status_code in (200, 404) for step in steps if step)
+    assert client.containers.list() == []
 
 
 def test_point_22_the_classic_builder_is_announced_and_takes_arguments_without_a_value(

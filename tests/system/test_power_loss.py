@@ -39,17 +39,22 @@ def collected() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Known:
-    """What an engine has answered: these containers are there (name → exit code, None: not started), those are gone."""
+    """What an engine has answered: these containers are there (name → exit code, None: not started), those are gone.
+
+    *kept* and *dropped*: the same of networks and of images that commits made ("network NAME", "image NAME:TAG").
+    """
 
     there: dict[str, int | None] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
 
     def copy(self) -> Known:
-        return Known(dict(self.there), set(self.gone))
+        return Known(dict(self.there), set(self.gone), set(self.kept), set(self.dropped))
 
 
 class Work:
-    """Makes, runs and removes containers, volumes and tags until it is told to stop; remembers what was answered."""
+    """Makes, runs, commits and removes containers, volumes, networks and tags until told to stop; knows the answers."""
 
     def __init__(self, client: docker.DockerClient, name: str) -> None:
         self._client = client
@@ -80,17 +85,27 @@ class Work:
         client, known = self._client, self.known
         volumes = {f"v-{name}": {"bind": "/data"}}
         script = f"echo {name} > /data/name; echo {name} > /name; echo {name}; exit {number % 5}"
-        container = client.containers.create("busybox", ["sh", "-c", script], name=name, volumes=volumes)
+        client.networks.create(f"n-{name}")
+        known.kept.add(f"network n-{name}")
+        container = client.containers.create(
+            "busybox", ["sh", "-c", script], name=name, volumes=volumes, network=f"n-{name}"
+        )
         known.there[name] = None
         client.images.get("busybox").tag("work", name)
         container.start()
         known.there[name] = container.wait()["StatusCode"]
+        container.commit("kept", name)
+        known.kept.add(f"image kept:{name}")
         if number % 6:
             del known.there[name]
             container.remove(v=True)
             known.gone.add(name)
             client.volumes.get(f"v-{name}").remove()
             client.images.remove(f"work:{name}")
+            known.kept -= {f"image kept:{name}", f"network n-{name}"}
+            client.images.remove(f"kept:{name}")
+            client.networks.get(f"n-{name}").remove()
+            known.dropped |= {f"image kept:{name}", f"network n-{name}"}
 
 
 def take_copy(engine: EngineUnderTest, works: list[Work]) -> tuple[EngineUnderTest, Known]:
@@ -104,6 +119,8 @@ def take_copy(engine: EngineUnderTest, works: list[Work]) -> tuple[EngineUnderTe
             now = work.known.copy()
             known.there |= now.there
             known.gone |= now.gone
+            known.kept |= now.kept
+            known.dropped |= now.dropped
         stores.copy(engine.data, target.data)
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -123,6 +140,7 @@ def check(copied: EngineUnderTest, known: Known | None) -> None:
             if code is not None:
                 assert found[name].attrs["State"]["ExitCode"] == code
                 assert found[name].logs() == f"{name}\n".encode()
+        check_kept(client, known)
     for name, container in found.items():
         started = container.attrs["State"]["StartedAt"]
         try:
@@ -136,10 +154,25 @@ def check(copied: EngineUnderTest, known: Known | None) -> None:
         container.remove(v=True)
     for volume in client.volumes.list():
         volume.remove()
+    client.networks.prune()
+    assert {network.name for network in client.networks.list()} == {"bridge", "host", "none"}
     for image in client.images.list():
         client.images.remove(image.id, force=True)
     assert client.df()["LayersSize"] == 0
     client.close()
+
+
+def check_kept(client: docker.DockerClient, known: Known) -> None:
+    """Networks and the images of commits are there as answered, and an image is whole."""
+    present = {f"network {network.name}" for network in client.networks.list()}
+    present |= {f"image {tag}" for image in client.images.list() for tag in image.tags}
+    assert known.kept <= present
+    assert not known.dropped & present
+    for image in sorted(present):
+        if image.startswith("image kept:"):
+            name = image.rpartition(":")[2]
+            said = client.containers.run(f"kept:{name}", ["cat", "/name"], remove=True)
+            assert said == f"{name}\n".encode()
 
 
 def check_empty(data: Path) -> None:
