@@ -56,7 +56,7 @@ check: setup-demo ## ruff, mypy and the table of rooms
 notebooks: setup ## run the notebooks again and store them with their outputs (then look at them)
 	@scripts/notebooks.sh $(ARGS)
 
-picture: ## the README's pictures: the demo's page and the side bar, by headless chromium
+picture: ## the pictures in the documentation, by headless chromium: the demo's page and JupyterLab's parts
 	@scripts/picture.sh
 
 clean: ## remove what these targets made in the checkout

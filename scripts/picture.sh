@@ -1,5 +1,6 @@
 #!/bin/bash
-# The pictures in the README, by a headless browser: docs/quickstart.png from the demo's page, docs/sidebar.png from a JupyterLab.
+# The pictures in the documentation, by a headless browser: docs/quickstart.png from the demo's page, the others from a
+# JupyterLab (scripts/pictures.py).
 set -euo pipefail
 umask 022
 cd "$(dirname "$0")/.."
@@ -30,9 +31,4 @@ height=$((${height:-1800} + 20))
 limit=${HEIGHT:-1340}
 browse --window-size="$width,$((height < limit ? height : limit))" --screenshot="$PWD/docs/quickstart.png" "file://$page"
 echo "docs/quickstart.png"
-project=(--label com.docker.compose.project=shop --label com.docker.compose.service)
-.venv/bin/python scripts/look.py docs/sidebar.png --command labdock:open-panel --size 1280x720 \
-    --docker "run -d --name web -p 8080:80 busybox httpd -f -p 80" \
-    --docker "run -d --name db ${project[*]}=db busybox sleep 1000" \
-    --docker "run -d --name worker ${project[*]}=worker busybox sleep 1000" \
-    --docker "run --name once busybox true" --docker "volume create data" --docker "network create shop_default"
+.venv/bin/python scripts/pictures.py docs

@@ -45,7 +45,9 @@ const streamed = () => new Promise(resolve => {
     result.socket = await socketed();
     result.events = await streamed();
     let cut = null;
-    try { await (await fetch('broken')).text(); } catch (error) { cut = error.name; }
+    try {
+      await (await fetch('broken', { signal: AbortSignal.timeout(15_000) })).text();
+    } catch (error) { cut = error.name; }
     result.cut = cut;
   } catch (error) { result.error = String(error); }
   document.querySelector('#result').textContent = JSON.stringify(result);

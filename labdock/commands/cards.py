@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from labdock.commands import html, units
 from labdock.commands.ports import Links, find_links
-from labdock.commands.results import Result, live_card
+from labdock.commands.results import Result, live_card, printable
 
 if TYPE_CHECKING:
     from labdock.client.results import Container, Image
@@ -41,12 +41,13 @@ class ContainerCard(Result):
         return self.container.ports
 
     def __str__(self) -> str:
-        return self.id
+        return printable(self.id)
 
     def _repr_html_(self) -> str:
+        image, id = html.escape(self.container.image_name), html.escape(units.short(self.id))
         title = (
             f"<b>{html.escape(self.name)}</b> {html.badge(self.state, html.state_colour(self.state))} "
-            f'<span style="{html.FAINT}">{html.escape(self.container.image_name)} · {units.short(self.id)}</span>'
+            f'<span style="{html.FAINT}">{image} · {id}</span>'
         )
         lines = list(self._port_lines())
         if lines and (note := self._links.note):
@@ -88,11 +89,11 @@ class ImageCard(Result):
         return KernelCard(kernels.add(self.names[0] if self.names else self.id, **options))
 
     def __str__(self) -> str:
-        return self.id
+        return printable(self.id)
 
     def _repr_html_(self) -> str:
         name = ", ".join(self.names) or "image without a name"
         return (
-            f'<div><b>{html.escape(name)}</b> <span style="{html.FAINT}">{units.short(self.id)} · '
+            f'<div><b>{html.escape(name)}</b> <span style="{html.FAINT}">{html.escape(units.short(self.id))} · '
             f"{units.size(self.image.size, 3)}</span></div>"
         )

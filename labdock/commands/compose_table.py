@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from labdock.commands import html
 from labdock.commands.listing import container_cells, ports_text
 from labdock.commands.ports import Links, find_links
-from labdock.commands.results import align
+from labdock.commands.results import align, printable
 from labdock.compose import labels
 from labdock.compose.containers import service_of
 from labdock.compose.crew import Halt
@@ -89,7 +89,7 @@ class Stage:
     def __str__(self) -> str:
         rows = self.rows()
         table = align([[title for title, _ in COLUMNS], *([row[field] for _, field in COLUMNS] for row in rows)])
-        return "\n".join([*([table] if rows else ()), *self.lines])
+        return "\n".join([*([table] if rows else ()), *map(printable, self.lines)])
 
     def as_html(self) -> str:
         rows = self.rows()

@@ -9,7 +9,7 @@ import click
 from labdock import kernels
 from labdock.commands import units, values
 from labdock.commands.lifecycle import each
-from labdock.commands.results import Exited, Result, render
+from labdock.commands.results import Exited, Result, printable, render
 from labdock.commands.tree import command
 from labdock.errors import InvalidRequest
 
@@ -42,7 +42,7 @@ class KernelCard(Result):
         return self.spec.image
 
     def __str__(self) -> str:
-        return "\n".join([self.name, *(f"note: {note}" for note in self.spec.notes)])
+        return "\n".join(map(printable, [self.name, *(f"note: {note}" for note in self.spec.notes)]))
 
     def _repr_html_(self) -> str:
         from labdock.commands import html

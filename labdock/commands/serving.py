@@ -86,4 +86,5 @@ class Served(Result):
         who = f"for {printable(self.serving.user)}" if self.serving.user else "for everybody"
         what = "read only" if self.serving.read_only else "pull and push"
         wide = " and every other address of this machine" if self.serving.address in ("0.0.0.0", "::") else ""  # noqa: S104
-        return f"Serving at {self.host}{wide}, {what}, {who}: {self.host}/NAME:TAG"
+        host = printable(self.host)
+        return f"Serving at {host}{wide}, {what}, {who}: {host}/NAME:TAG"

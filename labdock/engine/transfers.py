@@ -54,7 +54,10 @@ class Transfers:
             pass
         if references.parse(name).familiar != bundled.NAME or self._busybox is None:
             return None
-        return await asyncio.to_thread(bundled.ensure_busybox, self._images, Path(self._busybox))
+        made = await asyncio.to_thread(bundled.ensure_busybox, self._images, Path(self._busybox))
+        # It is there from now on, for all who follow what is there.
+        self._events.emit("image", "load", made.id, {"name": bundled.NAME})
+        return made
 
     async def pull(self, name: str, tag: str, platform: str | None, auth: str, on_event: OnLine) -> None:
         """``docker pull``: one name, or (no tag, no digest) every tag of it. *auth*: an X-Registry-Auth header.

@@ -23,7 +23,7 @@ SMALL = """selector => [...document.querySelectorAll(selector)].flatMap(part =>
   .filter(element => element.checkVisibility({ visibilityProperty: true }))
   .map(element => [element, element.getBoundingClientRect()])
   .filter(([element, box]) => box.width > 0 && (box.width < 23.5 || box.height < 23.5)
-     && !['checkbox', 'radio', 'hidden'].includes(element.type))
+     && !['checkbox', 'radio', 'hidden', 'file'].includes(element.type))
   .map(([element, box]) => `${Math.round(box.width)}x${Math.round(box.height)} ${element.outerHTML.slice(0, 160)}`)"""
 
 

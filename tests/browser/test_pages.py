@@ -9,14 +9,16 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
 
 from tests.browser.pages import find_browser
+from tests.unit.notebook.test_hostile import TOGETHER, of_builds, of_commands, of_values, of_widgets
 
 pytestmark = pytest.mark.browser
 
@@ -63,6 +65,17 @@ def test_results_run_nothing(folder: Path) -> None:
     texts = [page.read_text() for page in pages]
     assert sum("&lt;script&gt;" in text for text in texts) > 10, "the goldens have hostile names"
     # Everything folded is opened, as a reader would.
+    assert fired(folder, "".join(texts).replace("<details>", "<details open>")) == ""
+
+
+@pytest.mark.parametrize("make", [of_commands, of_values, of_builds])
+def test_results_of_a_hostile_engine_run_nothing(folder: Path, make: Callable[[str], Iterator[Any]]) -> None:
+    """Every kind of result, error and widget, of an engine all whose texts are attacks."""
+    texts = []
+    for payload in TOGETHER:
+        texts += [shown._repr_mimebundle_().get("text/html", "") for shown in make(payload)]
+        texts += list(of_widgets(payload)) if make is of_values else []
+    assert sum("&lt;script&gt;" in text for text in texts) > 5, "hostile names are in them"
     assert fired(folder, "".join(texts).replace("<details>", "<details open>")) == ""
 
 

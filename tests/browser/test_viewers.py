@@ -9,6 +9,7 @@ from playwright.sync_api import FilePayload
 
 from tests.browser import axe
 from tests.browser.pages import THEMES, LabPage
+from tests.browser.panels import Panel
 from tests.system.conftest import EngineUnderTest
 
 pytestmark = pytest.mark.browser
@@ -129,6 +130,7 @@ def test_files_are_browsed_uploaded_and_downloaded(lab: LabPage, engine: EngineU
 
 def test_what_the_engine_knows_is_unfolded_searched_and_copied(lab: LabPage, engine: EngineUnderTest) -> None:
     id = run(engine, "known", "sleep 600")
+    Panel(lab).shows(id, "running")
     lab.begin("labdock:inspect", id=id)
     view = lab.find(".jp-labdock-inspect")
     lines = view.locator("[role=treeitem]")

@@ -165,7 +165,9 @@ function addGeneral(host: ICommandHost): string[] {
           const found = find(args);
           if (found) {
             const { openInspection } = await import('../inspect/view');
-            await openInspection(host, found.name, () => model.api.inspect(found.kind, found.key));
+            await openInspection(host, `${found.kind}-${found.key}`, found.name, () =>
+              model.api.inspect(found.kind, found.key)
+            );
           }
         })
     })

@@ -3,6 +3,7 @@
 import { Dialog, ReactWidget } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { HTMLSelect } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
 import React from 'react';
 
 import { type ICommandHost, tell } from '../commands/registry';
@@ -47,6 +48,15 @@ class Preview extends ReactWidget implements Dialog.IBodyWidget<PruneKind> {
         <div role="status">{this.said ?? <Found preview={this.preview} trans={trans} />}</div>
       </>
     );
+  }
+
+  protected override onUpdateRequest(message: Message): void {
+    super.onUpdateRequest(message);
+    // Nothing is removed before it was seen, or when there is nothing.
+    const button = this.node.closest('.jp-Dialog')?.querySelector<HTMLButtonElement>('button.jp-mod-accept');
+    if (button) {
+      button.disabled = !this.preview?.items.length;
+    }
   }
 
   private async look(): Promise<void> {

@@ -15,10 +15,23 @@ const DEPTH = 1;
 /** Levels deeper than anything that an engine says. */
 const ALL = 64;
 
-/** `read` gives it, again whenever it is asked for anew. */
-export async function openInspection(host: ICommandHost, name: string, read: () => Promise<unknown>): Promise<void> {
+/** `read` gives it, again whenever it is asked for anew. What is open already is shown as it is now. */
+export async function openInspection(
+  host: ICommandHost,
+  key: string,
+  name: string,
+  read: () => Promise<unknown>
+): Promise<void> {
+  const id = `labdock-inspect-${key}`;
+  const open = [...host.app.shell.widgets('main')].find(widget => widget.id === id);
+  if (open instanceof MainAreaWidget && open.content instanceof InspectView) {
+    await open.content.refresh();
+    host.app.shell.activateById(id);
+    return;
+  }
   const content = new InspectView(name, host.trans, read, (await read()) as Json);
   const widget = new MainAreaWidget({ content });
+  widget.id = id;
   widget.title.label = name;
   widget.title.icon = inspectorIcon;
   widget.title.closable = true;
@@ -37,16 +50,7 @@ export class InspectView extends ReactWidget {
     this.addClass('jp-labdock-inspect');
   }
 
-  protected override onActivateRequest(message: Message): void {
-    super.onActivateRequest(message);
-    this.node.querySelector<HTMLElement>('input')?.focus();
-  }
-
-  protected override render(): JSX.Element {
-    return <Inspection name={this.name} value={this.value} trans={this.trans} refresh={() => void this.refresh()} />;
-  }
-
-  private async refresh(): Promise<void> {
+  async refresh(): Promise<void> {
     try {
       this.value = (await this.read()) as Json;
     } catch (error) {
@@ -55,6 +59,15 @@ export class InspectView extends ReactWidget {
     if (!this.isDisposed) {
       this.update();
     }
+  }
+
+  protected override onActivateRequest(message: Message): void {
+    super.onActivateRequest(message);
+    this.node.querySelector<HTMLElement>('input')?.focus();
+  }
+
+  protected override render(): JSX.Element {
+    return <Inspection name={this.name} value={this.value} trans={this.trans} refresh={() => void this.refresh()} />;
   }
 }
 
