@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labdock.errors import LabdockError
@@ -17,9 +18,11 @@ INSTRUCTIONS = tuple(
     "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL "
     "ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR".split()
 )
-_LINE = re.compile(r"^\s*(?:[\w., ]+=\s*)?%(%?)(container|dockerfile|explain|in)\b(.*)$", re.DOTALL)
+_LINE = re.compile(r"^\s*(?:[\w., ]+=\s*)?%(%?)(compose|container|dockerfile|explain|in)\b(.*)$", re.DOTALL)
 #: Names are asked of the engine at most this often (seconds), so that typing stays quick.
 FRESH = 2.0
+#: Seconds that a key waits for an engine which does not answer.
+PATIENCE = 0.08
 
 
 class Completion:
@@ -29,6 +32,7 @@ class Completion:
         self._shell = shell
         self._ask = names
         self._known: dict[str, tuple[float, list[str]]] = {}
+        self._asking: dict[str, threading.Thread] = {}
 
     def register(self) -> None:
         completer = getattr(self._shell, "Completer", None)
@@ -66,9 +70,9 @@ class Completion:
         from IPython.core.completer import SimpleCompletion
 
         line = context.full_text.split("\n")[context.cursor_line][: context.cursor_position]
-        first = context.full_text.split("\n")[0]
+        first, *body = context.full_text.split("\n")[: context.cursor_line] or [line]
         try:
-            found = self.complete(first, line, in_body=context.cursor_line > 0)
+            found = self.complete(first, line, in_body=context.cursor_line > 0, before=body)
         except (LabdockError, ValueError):
             found = None
         if found is None:
@@ -76,8 +80,16 @@ class Completion:
         completions = [SimpleCompletion(text, type=text_help or "labdock") for text, text_help in found]
         return {"completions": completions, "suppress": bool(completions)}
 
-    def complete(self, first: str, line: str, *, in_body: bool) -> list[Found] | None:
-        """What may follow *line* (up to the cursor); None when it is no business of ours."""
+    def complete(self, first: str, line: str, *, in_body: bool, before: Sequence[str] = ()) -> list[Found] | None:
+        """What may follow *line* (up to the cursor); None when it is no business of ours.
+
+        *first*: the cell's first line; *before*: those between it and *line*.
+        """
+        if in_body and re.match(r"\s*%%compose\b", first):
+            from labdock.commands.compose_keys import keys_after
+
+            keys = keys_after("\n".join([*before, line]))
+            return None if keys is None else [(key, "key") for key in keys]
         if in_body:
             starts = re.match(r"^\s*(\w*)$", line)
             if not starts or not re.match(r"\s*%%dockerfile\b", first):
@@ -91,25 +103,44 @@ class Completion:
     def _words(self, magic: str, text: str) -> list[Found]:
         from labdock.commands.building import build_cell
         from labdock.commands.completing import complete_text
+        from labdock.commands.compose import compose
         from labdock.commands.explanation import explain
         from labdock.commands.tree import root
         from labdock.notebook.inside import run_inside
 
-        known: dict[str, Any] = {"container": root, "dockerfile": build_cell, "explain": explain, "in": run_inside}
+        known: dict[str, Any] = {
+            "compose": compose,
+            "container": root,
+            "dockerfile": build_cell,
+            "explain": explain,
+            "in": run_inside,
+        }
         path = [] if magic == "container" else [magic]
         return complete_text(known[magic], path, text, lambda _chosen: self._names).found
 
     def _names(self, kind: str) -> list[str]:
+        """Those that are known within PATIENCE; what an engine says later is there for the next key."""
         asked, names = self._known.get(kind, (float("-inf"), []))
-        if time.monotonic() - asked > FRESH:
-            if self._ask is None:
-                # Here: the command tree is not loaded before the first tab.
-                from labdock.commands.completing import engine_names
+        if time.monotonic() - asked <= FRESH:
+            return names
+        asking = self._asking.get(kind)
+        if asking is None:
+            asking = threading.Thread(target=self._find, args=(kind,), name="labdock-names", daemon=True)
+            self._asking[kind] = asking
+            asking.start()
+        asking.join(PATIENCE)
+        return self._known.get(kind, (0.0, names))[1]
 
-                self._ask = engine_names()
-            names = self._ask(kind)
-            self._known[kind] = time.monotonic(), names
-        return names
+    def _find(self, kind: str) -> None:
+        if self._ask is None:
+            # Here: the command tree is not loaded before the first tab.
+            from labdock.commands.completing import engine_names
+
+            self._ask = engine_names()
+        try:
+            self._known[kind] = time.monotonic(), self._ask(kind)
+        finally:
+            self._asking.pop(kind, None)
 
 
 def unregister(shell: Any) -> None:

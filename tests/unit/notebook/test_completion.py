@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from labdock.notebook.completion import Completion, unregister
+from labdock.client import Client
+from labdock.client.scripted import Reply, Script, ScriptedTransport
+from labdock.notebook.completion import PATIENCE, Completion, unregister
 
 NAMES = {
     "container": ["web", "db"],
@@ -55,6 +59,11 @@ def offered(line: str, first: str = "", *, in_body: bool = False) -> list[str] |
         ("%container exec web l", []),
         ("%%dockerfile --build", ["--build-arg", "--build-context"]),
         ("%container nonsense ", []),
+        ("%compose lo", ["logs"]),
+        ("%compose up --rem", ["--remove-orphans"]),
+        ("%%compose -p x up --de", ["--detach"]),
+        ("%compose logs w", []),
+        ("%container volume inspect ", ["data"]),
         ("%container", None),
         ("%containers x", None),
         ("print(1)", None),
@@ -75,6 +84,60 @@ def test_lines(line: str, texts: list[str] | None) -> None:
 )
 def test_bodies(line: str, first: str, texts: list[str] | None) -> None:
     assert offered(line, first, in_body=True) == texts
+
+
+@pytest.mark.parametrize(
+    ("text", "texts"),
+    [
+        ("ser", ["services"]),
+        ("services:\n  web:\n    ima", ["image"]),
+        ("services:\n  web:\n    image: x\n    depends_on:\n      db: {}\n    heal", ["healthcheck"]),
+        ("services:\n  web:\n    image: bus", None),
+        ("services:\n  w", []),
+        ("services:\n  web:\n    environment:\n      A", []),
+        ("services:\n  web:\n    image: x\nvol", ["volumes"]),
+    ],
+)
+def test_compose_files(text: str, texts: list[str] | None) -> None:
+    first, *before = ["%%compose up", *text.split("\n")[:-1]]
+    shell: Any = object()
+    found = Completion(shell, NAMES.__getitem__).complete(first, text.split("\n")[-1], in_body=True, before=before)
+    assert (None if found is None else [text for text, _ in found]) == texts
+
+
+def test_an_engine_that_says_nothing_keeps_no_key_waiting() -> None:
+    let = threading.Event()
+    asked: list[str] = []
+
+    def names(kind: str) -> list[str]:
+        asked.append(kind)
+        assert let.wait(60)
+        return ["web"]
+
+    shell: Any = object()
+    completion = Completion(shell, names)
+    typed = "%container stop w"
+    begun = time.monotonic()
+    assert completion.complete(typed, typed, in_body=False) == []
+    assert completion.complete(typed, typed, in_body=False) == []
+    assert time.monotonic() - begun < 20 * PATIENCE
+    assert asked == ["container"], "it is asked once"
+    waiting = completion._asking["container"]
+    let.set()
+    waiting.join(60)
+    assert completion.complete(typed, typed, in_body=False) == [("web", "container")]
+
+
+@pytest.mark.parametrize("kind", ["stop ", "run ", "network inspect ", "volume inspect "])
+def test_without_an_engine_there_is_nothing_at_once(kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LABDOCK_RUN", str(tmp_path))
+    monkeypatch.setenv("LABDOCK_DATA", str(tmp_path / "data"))
+    for name in ("LABDOCK_HOST", "DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    shell: Any = object()
+    line = f"%container {kind}"
+    assert Completion(shell).complete(line, line, in_body=False) == []
+    assert not list(tmp_path.iterdir()), "no engine was started"
 
 
 def test_names_are_not_asked_for_at_every_key() -> None:
@@ -108,6 +171,35 @@ def test_an_answer_costs_little_beside_the_first_which_imports() -> None:
 
     complete()
     assert least(complete) < 10 * least(compile_known)
+
+
+def test_a_thousand_names_cost_little_beside_few() -> None:
+    """Processor time of a key, the engine's answers read: against reading the same JSON."""
+    listed = [
+        {"Id": f"{number:064x}", "Names": [f"/web-{number}"], "State": "running", "Image": f"app:{number}"}
+        for number in range(1_000)
+    ]
+    images = [{"Id": f"sha256:{number:064x}", "RepoTags": [f"app:{number}"]} for number in range(1_000)]
+    script = Script().on("GET", "/containers/json", Reply(json=listed)).on("GET", "/images/json", Reply(json=images))
+    client = Client(ScriptedTransport(script))
+    asks = {
+        "container": lambda: [each.name for each in client.containers.list(all=True)],
+        "image": lambda: [name for image in client.images.list() for name in image.repo_tags],
+    }
+    shell: Any = object()
+
+    def complete() -> None:
+        for line, count in (("%container stop web-9", 111), ("%container run app:", 1_000)):
+            found = Completion(shell, lambda kind: asks[kind]()).complete(line, line, in_body=False)
+            assert found is not None and len(found) == count
+
+    text = json.dumps([listed, images])
+
+    def read() -> None:
+        json.loads(text)
+
+    complete()
+    assert least(complete) < 30 * least(read)
 
 
 def least(work: Callable[[], None]) -> float:
