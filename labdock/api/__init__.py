@@ -11,7 +11,7 @@ from aiohttp import web
 
 from labdock.api.dispatch import Dispatcher
 from labdock.api.facade import Engine
-from labdock.api.streams.wire import WIRES, Wires
+from labdock.api.streams.wires import WIRES, Wires, read_patience
 from labdock.api.table import ROWS
 
 __all__ = ["make_application"]
@@ -27,7 +27,7 @@ def make_application(engine: Engine) -> web.Application:
         # No access log of aiohttp's own: the dispatcher writes one line a request, at debug.
         handler_args={"access_log": None, "keepalive_timeout": _KEEP_ALIVE}
     )
-    wires = Wires()
+    wires = Wires(read_patience())
     application[WIRES] = wires
 
     async def close_streams(_: web.Application) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -15,6 +16,8 @@ KEPT = 2048
 LAG = 1024
 
 Filters = Mapping[str, list[str]]
+
+log = logging.getLogger("labdock.engine")
 
 
 class Events:
@@ -39,6 +42,7 @@ class Events:
         self._past.append(event)
         for queue in tuple(self._readers):
             if queue.qsize() >= LAG:
+                log.warning("cut a reader of events: it is %d of them behind", LAG)
                 self._readers.discard(queue)
                 queue.put_nowait(None)
             else:

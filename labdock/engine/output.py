@@ -72,6 +72,8 @@ class LogSource:
                         batch = [piece for piece in batch if piece[0] in wanted]
                     if batch:
                         yield batch
+                    # A follower waits here for hours: it holds nothing of what it has handed on.
+                    del batch
 
     def pieces(self, stdout: bool, stderr: bool, follow: bool) -> AsyncGenerator[list[tuple[Stream, bytes]], None]:
         """The output as it was written until now; following, on until the container's end."""
@@ -88,6 +90,7 @@ class LogSource:
                 async for batch in found:
                     if batch := [piece for piece in batch if piece[0] in wanted]:
                         yield batch
+                    del batch
 
     async def _read_timed(
         self, since: int | None, until: int | None, tail: int | None, ended: asyncio.Event | None, timestamps: bool
@@ -99,3 +102,4 @@ class LogSource:
                     yield [(stream, show_time(at).encode() + b" " + data) for stream, at, data in batch]
                 else:
                     yield [(stream, data) for stream, _, data in batch]
+                del batch

@@ -1,4 +1,4 @@
-"""What a crowd of readers needed is given back when the last of them has gone."""
+"""What a crowd of readers needed, or a slow one, is given back when they have gone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Slack:
         self._pause = pause
         self._open = 0
         self._most = 0
+        self._due = False
 
     @contextmanager
     def reader(self) -> Iterator[None]:
@@ -32,6 +33,14 @@ class Slack:
             self._open -= 1
             if self._open == 0 and self._most >= CROWD:
                 self._most = 0
-                loop = asyncio.get_running_loop()
-                # Later: who has just ended still holds what it read.
-                loop.call_later(self._pause, loop.run_in_executor, None, self._trim)
+                self.give_back()
+
+    def give_back(self) -> None:
+        """Soon, and once for all who ask until then. Later: who has just ended still holds what it read."""
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(self._pause, self._act)
+
+    def _act(self) -> None:
+        self._due = False
+        asyncio.get_running_loop().run_in_executor(None, self._trim)

@@ -250,11 +250,18 @@ class RegistryClient:
     # -- looking around
 
     async def tags(self, repository: Repository) -> tuple[str, ...]:
-        """All tags, in the registry's order. Raises NotFound for no such repository."""
+        """All tags, in the registry's order; a mirror's when the registry can't be reached. Raises NotFound."""
         place = await self._places.origin(repository.host)
         try:
             return await listing.tags(self._exchange, place, repository)
+        except NotFound as error:
+            raise _denied(repository, "", error) from error
         except LabdockError as error:
+            # A mirror may have only some of them: it is asked last.
+            async for other in self._ways(repository.host):
+                if other.mirror:
+                    with contextlib.suppress(LabdockError):
+                        return await listing.tags(self._exchange, other, repository)
             raise _denied(repository, "", error) from error
 
     async def check_login(self, server: str, credentials: Credentials) -> str:

@@ -79,7 +79,7 @@ async def attach_socket(call: Call) -> web.StreamResponse:
         raise
     detach = DetachMatcher(keys) if found.tty and stdin else None
     binary = call.version >= sockets.BINARY_SINCE
-    await sockets.carry(found_socket, found.streams, binary=binary, stdin=stdin, detach=detach)
+    await sockets.carry(call.request, found_socket, found.streams, binary=binary, stdin=stdin, detach=detach)
     return found_socket
 
 
@@ -185,7 +185,9 @@ async def logs(call: Call) -> web.StreamResponse:
     answer = StreamAnswer(call.request, content_type)
     async with answer.attended(), contextlib.aclosing(batches):
         async for batch in batches:
-            if answer.gather(join_frames(batch) if framed else b"".join([data for _, data in batch])):
+            full = answer.gather(join_frames(batch) if framed else b"".join([data for _, data in batch]))
+            del batch
+            if full:
                 await answer.drain()
     return await answer.finish()
 

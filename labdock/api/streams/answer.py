@@ -54,7 +54,7 @@ class StreamAnswer:
             return
         self.wire.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         if self.wire.backlog > LAG_LIMIT:
-            self.wire.abort()
+            self.wire.cut("it is too far behind")
 
     def gather(self, data: bytes) -> bool:
         """Queue a small piece: it goes out when the loop next turns, or with more. True: await :meth:`drain` now."""
@@ -62,7 +62,7 @@ class StreamAnswer:
         if not gathered:
             self._loop.call_soon(self._flush)
         gathered += data
-        return len(gathered) >= GATHER
+        return len(gathered) >= GATHER or self.wire.blocked
 
     async def drain(self) -> None:
         self._flush()
@@ -76,7 +76,7 @@ class StreamAnswer:
         if self._chunked:
             self.wire.send(b"0\r\n\r\n")
         with contextlib.suppress(ClientGone):
-            await self.wire.drain()
+            await self.wire.flush()
         return self.wire.give_back(keep_alive=self._keep_alive)
 
     def break_off(self) -> Answered:
@@ -86,10 +86,14 @@ class StreamAnswer:
 
     @contextlib.asynccontextmanager
     async def attended(self) -> AsyncIterator[None]:
-        """Stop the block quietly when the client goes away."""
-        with contextlib.suppress(ClientGone):
-            async with self.wire.attended():
-                yield
+        """Stop the block quietly when the client goes away. What it raises breaks the answer off: its status is out."""
+        try:
+            with contextlib.suppress(ClientGone):
+                async with self.wire.attended():
+                    yield
+        except Exception:
+            self.wire.abort()
+            raise
 
     def _flush(self) -> None:
         if self._gathered:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 from aiohttp import WSMsgType, web
 
 from labdock.api.facade import Streams
 from labdock.api.streams.detach import DetachMatcher
+from labdock.api.streams.wires import WIRES
 from labdock.errors import LabdockError
+
+log = logging.getLogger("labdock.api")
 
 BINARY_SINCE = (1, 28)
 #: The largest message taken; a client's terminal or pipe sends far less at once.
@@ -27,6 +31,7 @@ def make_socket() -> web.WebSocketResponse:
 
 
 async def carry(
+    request: web.Request,
     socket: web.WebSocketResponse,
     streams: Streams,
     *,
@@ -35,7 +40,7 @@ async def carry(
     detach: DetachMatcher | None = None,
 ) -> None:
     """Carry messages until the process ends, the client goes away or detaches; then close."""
-    outward = asyncio.create_task(_outward(socket, streams, binary))
+    outward = asyncio.create_task(_outward(request, socket, streams, binary))
     inward = asyncio.create_task(_inward(socket, streams, stdin, detach))
     both = {outward, inward}
     try:
@@ -52,12 +57,19 @@ async def carry(
             raise error
 
 
-async def _outward(socket: web.WebSocketResponse, streams: Streams, binary: bool) -> None:
-    # A client that does not read is cut by the stream's own bound.
+async def _outward(request: web.Request, socket: web.WebSocketResponse, streams: Streams, binary: bool) -> None:
+    patience = request.app[WIRES].patience
     with contextlib.suppress(LabdockError, OSError):
         while (found := await streams.read()) is not None:
             data = found[1]
-            await (socket.send_bytes(data) if binary else socket.send_str(data.decode(errors="replace")))
+            try:
+                async with asyncio.timeout(patience):
+                    await (socket.send_bytes(data) if binary else socket.send_str(data.decode(errors="replace")))
+            except TimeoutError:
+                log.warning("cut a client of GET %s: it took nothing for %g s", request.rel_url.raw_path, patience)
+                if request.transport is not None:
+                    request.transport.abort()
+                return
 
 
 async def _inward(socket: web.WebSocketResponse, streams: Streams, stdin: bool, detach: DetachMatcher | None) -> None:

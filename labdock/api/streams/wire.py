@@ -9,64 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 from aiohttp import web
 
-from labdock.api.streams.peers import PeerWatch, is_unix
+from labdock.api.streams.peers import is_unix
+from labdock.api.streams.wires import WIRES
 
 #: Reading stops above this many bytes not yet taken by the process.
 READ_LIMIT = 256 << 10
-#: ``drain`` waits above this many bytes not yet taken by the client.
-WRITE_LIMIT = 256 << 10
-#: A client that takes none of its last bytes for so long is cut (a pager may hold them for minutes). Seconds.
-FLUSH_TIME = 300.0
+#: ``drain`` waits above this many bytes not yet taken by the client; the kernel holds some 200 KiB more.
+WRITE_LIMIT = 64 << 10
 #: How long a closed stream still reads what its client was sending, so that the client sees an end and no reset.
 LINGER_TIME = 1.0
 #: How long output waits for the client to read the head before it. Seconds.
 TAKEN_TIME = 1.0
-#: How long a server that closes waits for streams to end by themselves. Seconds.
-LAST_TIME = 0.5
+
+log = logging.getLogger("labdock.api")
 
 
 class ClientGone(ConnectionError):
     """The client went away, or was cut because it did not read."""
-
-
-class Wires:
-    """All connections taken over in one application, so that its shutdown can end them."""
-
-    def __init__(self) -> None:
-        self.peers = PeerWatch()
-        self._open: set[Wire] = set()
-        self._fewer = asyncio.Event()
-
-    def add(self, wire: Wire) -> None:
-        self._open.add(wire)
-
-    def discard(self, wire: Wire) -> None:
-        self._open.discard(wire)
-        self._fewer.set()
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    async def close(self) -> None:
-        """Give open streams :data:`LAST_TIME` to end with what they belong to, then cut the rest."""
-        deadline = asyncio.get_running_loop().time() + LAST_TIME
-        while self._open and (left := deadline - asyncio.get_running_loop().time()) > 0:
-            self._fewer.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._fewer.wait()
-        for wire in tuple(self._open):
-            wire.abort()
-        self.peers.close()
-
-
-WIRES = web.AppKey("wires", Wires)
 
 
 class Answered(web.StreamResponse):
@@ -88,11 +54,14 @@ class Answered(web.StreamResponse):
 
 
 class Wire(asyncio.Protocol):
-    """One connection. ``eof``: the client has ended its half; ``gone``: nothing more can be sent to it."""
+    """One connection. ``eof``: the client has ended its half; ``gone``: nothing more can be sent to it.
+    ``was_blocked``: the client has been behind.
+    """
 
     def __init__(self, request: web.Request, *, eof_is_end: bool) -> None:
         self.eof = False
         self.gone = False
+        self.was_blocked = False
         self._eof_is_end = eof_is_end
         self._wires = request.app[WIRES]
         self._loop = asyncio.get_running_loop()
@@ -104,6 +73,8 @@ class Wire(asyncio.Protocol):
         self._discarding = False
         self._watched = -1
         self._hung_up = False
+        # As it was sent: what was decoded might have newlines for the log.
+        self._subject = f"{request.method} {request.rel_url.raw_path}"
         # aiohttp has no public way to leave its protocol; these two names are all that is used of it.
         self._previous = request.protocol
         transport = request.transport
@@ -133,12 +104,13 @@ class Wire(asyncio.Protocol):
     def give_back(self, *, keep_alive: bool) -> Answered:
         """Return the connection to aiohttp, with what came in meanwhile. ``keep_alive`` False closes it.
 
-        Nothing may be blocked then: await :meth:`drain` after the last :meth:`send`.
+        Nothing may wait to be taken then: await :meth:`flush` after the last :meth:`send`.
         """
         self._unwatch()
         self._wires.discard(self)
         if self.gone:
             return Answered(keep_alive=False)
+        self._transport.set_write_buffer_limits()
         self._transport.set_protocol(self._previous)
         self._transport.resume_reading()
         if keep_alive and not self.eof:
@@ -168,7 +140,7 @@ class Wire(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        self._blocked = True
+        self._blocked = self.was_blocked = True
 
     def resume_writing(self) -> None:
         if not self._blocked:
@@ -232,15 +204,36 @@ class Wire(asyncio.Protocol):
         if self._watched >= 0 and is_unix(self._transport):
             await self._wires.peers.wait_taken(self._watched, TAKEN_TIME)
 
+    @property
+    def blocked(self) -> bool:
+        """Whether :meth:`drain` would wait."""
+        return self._blocked
+
     async def drain(self) -> None:
-        """Wait until the client has caught up to less than :data:`WRITE_LIMIT`."""
+        """Wait until the client has caught up to less than :data:`WRITE_LIMIT`.
+
+        One that takes nothing for as long as the wires' patience is cut: ClientGone.
+        """
+        waiting, until = self.backlog, self._loop.time() + self._wires.patience
         while self._blocked and not self.gone:
-            await self._changed()
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._changed()
+            except TimeoutError:
+                left = self.backlog
+                if left >= waiting:
+                    self.cut(f"it took nothing for {self._wires.patience:g} s")
+                waiting, until = left, self._loop.time() + self._wires.patience
         if self.gone:
             raise ClientGone("the client went away")
 
+    async def flush(self) -> None:
+        """Wait until the client has taken all; as :meth:`drain`."""
+        self._transport.set_write_buffer_limits(high=0)
+        await self.drain()
+
     async def finish(self) -> None:
-        """End the stream: all that was sent goes out first (at most :data:`FLUSH_TIME`), then the connection closes."""
+        """End the stream: all that was sent goes out first, as far as patience goes, then the connection closes."""
         if self.gone:
             return
         self._discarding = True
@@ -248,24 +241,13 @@ class Wire(asyncio.Protocol):
         self._received.clear()
         self._size = 0
         try:
-            await self._flush()
+            await self.flush()
             if unread and not self.eof:
                 await self._linger()
-        except (TimeoutError, ClientGone):
+        except ClientGone:
             self._transport.abort()
         else:
             self._transport.close()
-
-    async def _flush(self) -> None:
-        """Wait until everything was taken; TimeoutError when nothing was for :data:`FLUSH_TIME`."""
-        self._transport.set_write_buffer_limits(high=0)
-        while left := self.backlog:
-            try:
-                async with asyncio.timeout(FLUSH_TIME):
-                    await self.drain()
-            except TimeoutError:
-                if self.backlog >= left:
-                    raise
 
     async def _linger(self) -> None:
         # quirk: closing an AF_UNIX socket with unread bytes resets the peer, which may then miss the end.
@@ -277,8 +259,13 @@ class Wire(asyncio.Protocol):
                 while not self.eof and not self.gone:
                     await self._changed()
 
+    def cut(self, why: str) -> None:
+        """Cut off a client that does not read, and say so in the log."""
+        log.warning("cut a client of %s: %s; %d bytes waited for it", self._subject, why, self.backlog)
+        self.abort()
+
     def abort(self) -> None:
-        """Cut the client off, whatever is still queued for it."""
+        """End the connection, whatever is still queued for the client."""
         self._transport.abort()
         self._leave()
 

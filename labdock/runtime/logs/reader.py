@@ -65,6 +65,7 @@ async def read_batches(
     async with contextlib.aclosing(batches):
         async for batch in batches:
             yield batch
+            del batch
 
 
 async def read_plain(
@@ -76,6 +77,7 @@ async def read_plain(
     async with contextlib.aclosing(batches):
         async for batch in batches:
             yield batch
+            del batch
 
 
 async def read_pieces(
@@ -90,6 +92,7 @@ async def read_pieces(
     async with contextlib.aclosing(batches):
         async for batch in batches:
             yield batch
+            del batch
 
 
 def count_bytes(path: Path) -> int:
@@ -122,6 +125,7 @@ async def _read(
             while chain is not None:
                 while batch := reader.read(chain):
                     yield batch
+                    del batch
                     await asyncio.sleep(0)
                 if watch is None or not chain.grow():
                     break

@@ -10,6 +10,7 @@ second once.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from pathlib import Path
@@ -24,6 +25,9 @@ _PACKET = 8193
 _PACKETS_AT_ONCE = 32
 #: conmon receives into 32 KiB less one; a longer packet would lose its end.
 _WRITE = 16 * 1024
+
+log = logging.getLogger("labdock.runtime")
+
 _STREAMS: dict[int, Stream] = {2: "stdout", 3: "stderr"}
 
 
@@ -117,6 +121,7 @@ class AttachHub:
     def _lose_patience(self) -> None:
         self._patience = None
         for client in [client for client in self._clients if not client.queue.roomy]:
+            log.warning("cut a reader of %s: it is %d bytes behind", self._path.parent.name, client.queue.size)
             client.queue.cut(f"attach: the reader stopped reading; it was cut off after {PATIENCE:g} s")
             self._clients.remove(client)
         self._resume()

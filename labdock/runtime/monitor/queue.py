@@ -29,6 +29,11 @@ class OutputQueue:
         self._waiter: asyncio.Future[None] | None = None
 
     @property
+    def size(self) -> int:
+        """The bytes that wait."""
+        return self._size
+
+    @property
     def full(self) -> bool:
         return self._size >= self._bound
 

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from labdock.api import make_application
-from labdock.api.streams.wire import WIRES, Wires
+from labdock.api.streams.wires import WIRES, Wires
 
 from .fake import FakeEngine
 

@@ -380,6 +380,25 @@ def test_mirrors_are_tried_in_order() -> None:
     asyncio.run(main())
 
 
+def test_tags_are_a_mirrors_when_the_registry_cannot_be_reached() -> None:
+    async def main() -> None:
+        async with serving(Registry()) as mirror, serving(Registry()) as origin:
+            origin.host = f"registry.example:{origin.host.partition(':')[2]}"
+            settings = Settings(mirrors={origin.host: (Mirror(mirror.host),)}, insecure=("registry.example",))
+            mirror.put("a/b", "v1", b"{}")
+            for tag in ("v1", "v2"):
+                origin.put("a/b", tag, b"{}")
+            async with client_of(settings=settings) as client:
+                assert set(await client.tags(repository(origin))) == {"v1", "v2"}
+                origin.misbehave("", "", Status(503), times=99)
+                assert await client.tags(repository(origin)) == ("v1",)
+                mirror.misbehave("", "", Status(500), times=99)
+                with pytest.raises(Unavailable):
+                    await client.tags(repository(origin))
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("fault", [Status(500), Status(401), Status(429), Cut(), Raw(b"HTTP/1.1 what\r\n\r\n")])
 def test_a_mirror_that_does_not_work_costs_no_pull(fault: Status | Cut | Raw) -> None:
     async def main() -> None:
