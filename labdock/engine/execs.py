@@ -14,6 +14,7 @@ from labdock.engine.creation import merge_env, process_env
 from labdock.engine.ledger import Ledger
 from labdock.engine.lifecycle import Status
 from labdock.engine.records import ContainerRecord
+from labdock.engine.rlimits import bound_rlimits
 from labdock.engine.signals import exit_code_of, parse_signal
 from labdock.engine.stage import Stage
 from labdock.engine.supervisor import Supervisor
@@ -198,7 +199,7 @@ def build_request(
     stdin: bool = False,
     size: tuple[int, int] | None = None,
 ) -> ExecRequest:
-    """What the runtime is asked for: *config* over the container's own environment and folder. Pure."""
+    """What the runtime is asked for: *config* over the container's own environment, folder and resource limits."""
     env = merge_env(process_env(record, identity.home), config.env or ())
     if config.tty and not any(entry.startswith("TERM=") for entry in env):
         env = (*env, "TERM=xterm")
@@ -213,4 +214,5 @@ def build_request(
         stdin=stdin,
         privileged=bool(config.privileged),
         size=size or config.console_size,
+        rlimits=bound_rlimits(record.host)[0],
     )

@@ -122,10 +122,12 @@ class Supervisor:
                 attachment = await monitored.attach(stdin=session.stdin, stdout=session.stdout, stderr=session.stderr)
                 await session.bind(attachment, live.ended)
             self.constrain(record, monitored.pid)
+            # Before: a short program may have ended by the time that a start returns.
+            started = time.time_ns()
             await self._driver.start(record.id)
             # It may have been renamed or updated meanwhile.
             now = self._ledger.get(record.id).evolve(restarts=record.state.restarts)
-            running = self._stage.note(begin(now, monitored.pid), endpoints, ports)
+            running = self._stage.note(begin(now, monitored.pid, started), endpoints, ports)
             with self._database.transaction():
                 self._ledger.put(running)
                 intent.done()
@@ -212,7 +214,8 @@ class Supervisor:
         ended = before.evolve(
             pid=0,
             exit_code=exit_.code,
-            finished=exit_.at,
+            # quirk: a file's time comes from the kernel's coarse clock, up to a tick behind (man 2 clock_gettime).
+            finished=max(exit_.at, before.state.started),
             oom_killed=oom_killed,
             error=exit_.reason,
             health=stop_checking(before.state.health),
@@ -369,12 +372,12 @@ class Supervisor:
         self._events.emit("container", action, record.id, attributes)
 
 
-def begin(record: ContainerRecord, pid: int) -> ContainerRecord:
-    """*record* as of the moment its program began to run."""
+def begin(record: ContainerRecord, pid: int, started: int) -> ContainerRecord:
+    """*record* as of *started* (ns since the epoch), when its program began to run."""
     return record.evolve(
         status=Status.RUNNING,
         pid=pid,
-        started=time.time_ns(),
+        started=started,
         finished=0,
         exit_code=0,
         error="",

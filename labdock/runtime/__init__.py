@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from labdock.runtime.spec.request import Rlimit
+
 Stream = Literal["stdin", "stdout", "stderr"]
 
 
@@ -44,7 +46,7 @@ class Exit:
 class ExecRequest:
     """A further process in a running container. ``user`` is resolved: uid, gid, more gids.
 
-    ``cpus``: the processors it is held to (None: any), ``nice``: its niceness.
+    ``cpus``: the processors it is held to (None: any), ``nice``: its niceness, ``rlimits`` as in a SpecRequest.
     """
 
     args: tuple[str, ...]
@@ -59,6 +61,7 @@ class ExecRequest:
     size: tuple[int, int] | None = None
     cpus: frozenset[int] | None = None
     nice: int = 0
+    rlimits: tuple[Rlimit, ...] = ()
 
 
 class Attachment(Protocol):

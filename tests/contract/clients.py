@@ -138,6 +138,17 @@ class Terminal:
                 return
         raise AssertionError(f"{pattern!r} did not come; seen:\n{self.seen}")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_for(self, seconds: float) -> int:
+        """Its exit code, what it writes meanwhile read; subprocess.TimeoutExpired when it goes on."""
+        deadline = time.monotonic() + seconds
+        while self._process.poll() is None and time.monotonic() < deadline:
+            self._read(min(deadline, time.monotonic() + 0.02))
+        return self._process.wait(0)
+
     def wait(self) -> int:
         """Its exit code, all output read."""
         deadline = time.monotonic() + PATIENCE

@@ -183,6 +183,7 @@ class CrunDriver:
             console_size=request.size,
             no_new_privileges=found.settings.no_new_privileges,
             set_groups=self._set_groups,
+            rlimits=request.rlimits,
         )
         command = [self._crun, *self._arguments, "exec", container]
         return await execution.start_exec(command, self._environment, process, request, self._box)

@@ -65,6 +65,7 @@ def build_process(
     console_size: tuple[int, int] | None = None,
     no_new_privileges: bool = False,
     set_groups: bool = True,
+    rlimits: tuple[Rlimit, ...] = (),
 ) -> dict[str, object]:
     """The ``process`` part alone: of a container, or of an exec in it.
 
@@ -85,6 +86,8 @@ def build_process(
     }
     if tty and console_size and all(console_size):
         process["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
+    if rlimits:
+        process["rlimits"] = [_rlimit(limit) for limit in rlimits]
     return process
 
 
@@ -112,9 +115,8 @@ def _process(request: SpecRequest, bounding: tuple[str, ...]) -> dict[str, objec
         console_size=request.console_size,
         no_new_privileges=request.no_new_privileges,
         set_groups=not request.single_id,
+        rlimits=request.rlimits,
     )
-    if request.rlimits:
-        process["rlimits"] = [_rlimit(limit) for limit in request.rlimits]
     if request.oom_score_adj is not None:
         process["oomScoreAdj"] = request.oom_score_adj
     return process
