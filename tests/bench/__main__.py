@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from tests.bench import builds, crowds, files, measures, networks, notebooks, report, storage
+from tests.bench import builds, crowds, files, measures, networks, notebooks, projects, report, storage
 from tests.bench.archive import write_archive
 from tests.bench.engines import Engine, EngineMissing, Place, start_docker, start_labdock, start_podman, started
 from tests.bench.travels import Travels
 
-PARTS = ("containers", "files", "networks", "images", "builds", "storage", "notebook")
+PARTS = ("containers", "files", "networks", "images", "builds", "storage", "notebook", "compose")
 STARTERS = {"podman": start_podman, "docker": start_docker, "labdock": start_labdock}
 
 
@@ -34,7 +34,7 @@ def main() -> int:
             return 1
         rows: list[report.Row] = []
         amounts: list[report.Amount] = []
-        if {"containers", "files", "networks", "builds", "notebook"} & set(options.parts):
+        if {"containers", "files", "networks", "builds", "notebook", "compose"} & set(options.parts):
             _load(engines, place)
         if "containers" in options.parts:
             rows += _measure_containers(engines, options)
@@ -54,6 +54,9 @@ def main() -> int:
             rows += _measure_builds(engines, options, place)
         if "notebook" in options.parts:
             rows += notebooks.measure(engines, rounds=options.rounds, warmup=options.warmup, home=place.home)
+        if "compose" in options.parts:
+            few = {"rounds": options.compose_rounds, "warmup": 1}
+            rows += projects.measure(engines, **few, home=place.home, notes=notes)
         if "storage" in options.parts and any(engine.name == report.OURS for engine in engines):
             rows.append(_measure_storage(engines, options, place))
     print(report.table(engines, rows, memory, notes, amounts))
@@ -189,6 +192,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--crowd-rounds", type=int, default=3, help="rounds of what many clients or lines do")
     parser.add_argument("--image-rounds", type=int, default=3, help="rounds of what takes seconds")
+    parser.add_argument("--compose-rounds", type=int, default=5, help="rounds of projects that come and go")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--build-rounds", type=int, default=3, help="rounds of builds that are not cached")

@@ -31,8 +31,8 @@ DIALOGS = {
     "build-file": "file",
 }
 VIEWERS = {
-    "logs": ".jp-labdock-logs",
-    "stats": ".jp-labdock-stats",
+    "logs": ".jp-labdock-logs:has(.jp-labdock-logs-err)",
+    "stats": ".jp-labdock-stats:has(polyline)",
     "browse-files": ".jp-labdock-files",
     "inspect": ".jp-labdock-inspect",
 }
@@ -101,7 +101,8 @@ def test_dialogs_have_no_violations_and_are_left_by_escape(desk: LabPage, engine
 def test_viewers_and_cards_have_no_violations_where_there_is_little_room(
     desk: LabPage, engine: EngineUnderTest
 ) -> None:
-    id = start(engine, "web", "--expose", "80", "-e", "WORDS=one two three four five six seven eight nine ten")
+    script = "seq 1 50; echo wrong >&2; exec sleep 1000"
+    id = engine.docker("run", "-d", "--name", "web", "--expose", "80", "busybox", "sh", "-c", script)
     image = engine.docker("image", "inspect", "-f", "{{.Id}}", "busybox")
     outputs = [card_output("container", [id], ["web"]), card_output("containers", [id, "f" * 64], ["web", "gone"])]
     write_notebook(

@@ -85,11 +85,21 @@ def test_a_killed_engine_a_killed_server_and_a_closed_page_are_recovered_from(
     panel.shows(second, "running")
     panel.shows(id, "running")
 
+    began = own_engine.docker("inspect", "-f", "{{.State.StartedAt}}", id)
     own_server.kill()
     own_engine.docker("stop", "second")
     own_server.start()
     panel.shows(second, "exited")
     panel.shows(id, "running")
+    # Ended as it should be, it leaves containers alone, too.
+    own_server.stop()
+    panel.notice("Connection lost")
+    own_engine.docker("start", "second")
+    own_server.start()
+    panel.shows(second, "running")
+    own_engine.docker("kill", "second")
+    panel.shows(second, "exited")
+    assert own_engine.docker("inspect", "-f", "{{.State.StartedAt}} {{.State.Status}}", id) == f"{began} running"
 
     lab.page.context.set_offline(True)
     own_engine.docker("start", "second")

@@ -171,7 +171,7 @@ function addNaming(host: ICommandHost): string[] {
     icon: editIcon,
     execute: async one => {
       const title = trans.__('Rename %1', one.name);
-      const asked = { title, label: trans.__('Name'), text: one.name, okLabel: trans.__('Rename') };
+      const asked = { title, label: trans.__('Name'), text: one.name, cancelLabel: trans.__('Cancel'), okLabel: trans.__('Rename') };
       const { value } = await InputDialog.getText(asked);
       if (value && value !== one.name) {
         await model.api.rename(one.id, value);
@@ -187,7 +187,7 @@ function addNaming(host: ICommandHost): string[] {
     icon: saveIcon,
     execute: async one => {
       const title = trans.__('Make an image of %1', one.name);
-      const asked = { title, label: trans.__('Name of the image'), text: one.name, okLabel: trans.__('Commit') };
+      const asked = { title, label: trans.__('Name of the image'), text: one.name, cancelLabel: trans.__('Cancel'), okLabel: trans.__('Commit') };
       const { value } = await InputDialog.getText({ ...asked, placeholder: trans.__('name:tag') });
       if (value) {
         await model.api.commit(one.id, value);
@@ -205,7 +205,7 @@ async function choosePort(host: ICommandHost, one: IContainer): Promise<number |
     return ports[0];
   }
   const title = trans.__('Which port of %1?', one.name);
-  const { value } = await InputDialog.getItem({ title, items: ports.map(String), okLabel: trans.__('Open') });
+  const { value } = await InputDialog.getItem({ title, items: ports.map(String), cancelLabel: trans.__('Cancel'), okLabel: trans.__('Open') });
   return value === null ? undefined : Number(value);
 }
 

@@ -11,7 +11,7 @@ import { watchWork } from './work';
 export async function askPull(host: ICommandHost, reference: string): Promise<void> {
   const { trans } = host;
   const asked = { title: trans.__('Pull an image'), label: trans.__('Name'), text: reference };
-  const { value } = await InputDialog.getText({ ...asked, placeholder: trans.__('debian:stable'), okLabel: trans.__('Pull') });
+  const { value } = await InputDialog.getText({ ...asked, placeholder: trans.__('debian:stable'), cancelLabel: trans.__('Cancel'), okLabel: trans.__('Pull') });
   if (value?.trim() && (await pull(host, value.trim()))) {
     tell(trans.__('%1 is here.', value.trim()));
   }
