@@ -39,6 +39,7 @@ class Page:
         self._connection = connection
         self.frames: list[Frame] = []
         self._reading: asyncio.Future[Any] | None = None
+        self._ended = False
 
     def _read(self) -> asyncio.Future[Any]:
         if self._reading is None:
@@ -55,6 +56,7 @@ class Page:
             message = await asyncio.shield(self._read())
         self._reading = None
         if message is None:
+            self._ended = True
             raise EOFError(f"{self._connection.close_code} {self._connection.close_reason}")
         return str(message)
 
@@ -100,8 +102,8 @@ class Page:
     async def close(self) -> None:
         self._connection.close()
         with contextlib.suppress(EOFError):
-            while True:
-                await self.receive()
+            while not self._ended:
+                await self.read_text()
 
 
 class Server:

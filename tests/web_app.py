@@ -154,7 +154,25 @@ class Broken(web.RequestHandler):
 
 class Socket(websocket.WebSocketHandler):
     def on_message(self, message: str | bytes) -> None:
+        if message == "end":
+            self.close(4321, "as you say")
+            return
         self.write_message(message if isinstance(message, bytes) else f"{message} back")
+
+
+class Torrent(websocket.WebSocketHandler):
+    """Says as much as is taken, a MiB at a time; /flooded counts that too."""
+
+    def open(self) -> None:
+        self._pouring = asyncio.ensure_future(self._pour())
+
+    async def _pour(self) -> None:
+        try:
+            while True:
+                await self.write_message(bytes(1 << 20), binary=True)
+                Flood.written += 1
+        except (websocket.WebSocketClosedError, iostream.StreamClosedError):
+            pass
 
 
 ROUTES: list[Any] = [
@@ -172,6 +190,7 @@ ROUTES: list[Any] = [
     ("/flooded", Flooded),
     ("/broken", Broken),
     ("/socket", Socket),
+    ("/torrent", Torrent),
 ]
 
 

@@ -34,6 +34,7 @@ def make_application(engine: Engine) -> web.Application:
         await wires.close()
 
     application.on_shutdown.append(close_streams)
-    # One route and our own tree behind it: faster than a cascade of patterns, and 404s come in Docker's form.
-    application.router.add_route("*", "/{path:.*}", Dispatcher(engine, ROWS).serve)
+    # One route and our own tree behind it: faster than a cascade of patterns, and 404s come in Docker's form, of paths
+    # with a line's end in them too.
+    application.router.add_route("*", r"/{path:[\s\S]*}", Dispatcher(engine, ROWS).serve)
     return application

@@ -64,17 +64,17 @@ GET /images/json ? all:b filters:j shared-size:b digests:b manifests:b > 200 Ima
 POST /images/create ? fromImage:s fromSrc:s repo:s tag:s message:s changes:s+ platform:s < tar > 200 lines
 POST /images/load ? quiet:b platform:j < tar > 200 lines
 POST /images/prune ? filters:j > 200 PrunedImages
-GET /images/get ? names:s+! > 200 tar
-GET /images/{name}/get > 200 tar
+GET /images/get ? names:s+! platform:j+ > 200 tar
+GET /images/{name}/get ? platform:j+ > 200 tar
 GET /images/{name}/json > 200 Image
-GET /images/{name}/history > 200 History
+GET /images/{name}/history ? platform:j > 200 History
 POST /images/{name}/tag ? repo:s! tag:s > 201
 POST /images/{name}/push ? tag:s > 200 lines
 GET /images/search ? term:s! limit:i filters:j > 200 Found
 DELETE /images/{name} ? force:b noprune:b > 200 Deleted
 POST /auth < object > 200 Login
 GET /distribution/{name}/json > 200 Distribution
-POST /build ? dockerfile:s t:s+ extrahosts:s+ remote:s q:b nocache:b cachefrom:j pull:b rm:b forcerm:b shmsize:i buildargs:j labels:j networkmode:s platform:s target:s version:s < tar > 200 lines
+POST /build ? dockerfile:s t:s+ extrahosts:s+ remote:s q:b nocache:b cachefrom:j pull:b rm:b forcerm:b memory:i memswap:i cpushares:i cpuperiod:i cpuquota:i cpusetcpus:s cpusetmems:s ulimits:j cgroupparent:s shmsize:i buildargs:j labels:j networkmode:s platform:s target:s version:s < tar > 200 lines
 POST /build/prune ? all:b keep-storage:i reserved-space:i filters:j > 200 PrunedCache
 GET /networks ? filters:j > 200 Networks
 POST /networks/create < object > 201 NetworkId

@@ -13,6 +13,7 @@ import msgspec
 from labdock.build.trees import MemoryTree
 from labdock.errors import LabdockError
 from labdock.schema.build import BuildEvent
+from labdock.schema.container import HostConfig
 from labdock.schema.oci import Descriptor, ImageConfig
 from labdock.store.leases import Leases
 from labdock.store.snapshots import Layer
@@ -46,7 +47,7 @@ class StepMount:
 class RunRequest:
     """One RUN step. ``snapshot`` is an active snapshot's key; the rest as in a container.
 
-    ``hosts`` are ``name:address``; ``shm_size`` in bytes, 0 the default.
+    ``hosts`` are ``name:address``; ``shm_size`` in bytes, 0 the default; ``limits``: memory, processors and ulimits.
     """
 
     container: str
@@ -59,6 +60,7 @@ class RunRequest:
     mounts: tuple[StepMount, ...] = ()
     hosts: tuple[str, ...] = ()
     shm_size: int = 0
+    limits: HostConfig = HostConfig()
 
 
 class Runner(Protocol):
@@ -156,7 +158,7 @@ class BuildRequest:
     ``secrets`` and ``agents`` are what RUN --mount=type=secret and ssh find. ``contexts``:
     named ones, trees or the names of images. ``explain``: say why steps are not cached; ``debug``: keep an image of the
     state before a RUN that fails; ``reproducible``: SOURCE_DATE_EPOCH is 0 unless given; ``finish`` gets what was
-    built, before the last event.
+    built, before the last event. ``notices``: what of the request is not kept, for the user.
     """
 
     context: Path
@@ -175,6 +177,8 @@ class BuildRequest:
     agents: Mapping[str, DialAgent] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
     shm_size: int = 0
+    limits: HostConfig = HostConfig()
+    notices: tuple[str, ...] = ()
     contexts: Mapping[str, MemoryTree | str] = field(default_factory=dict)
     explain: bool = False
     debug: bool = False

@@ -93,6 +93,7 @@ class Job:
             network=request.network or "default",
             hosts=request.hosts,
             shm_size=request.shm_size,
+            limits=request.limits,
             no_cache=request.no_cache,
         )
 
@@ -118,6 +119,8 @@ class Job:
             assemble = self._builder.images.assemble
             id = (await self._workspace.work(assemble, config, layers, self._request.names)).id
         self._memory.keep()
+        for text in self._request.notices:
+            progress.notice(text)
         if plan.unused:
             progress.notice(f"[Warning] One or more build-args [{' '.join(plan.unused)}] were not consumed")
         if self._request.finish is not None:

@@ -50,7 +50,9 @@ async def run_step(builder: StageBuilder, instruction: ast.Run) -> int:
     record = builder.find(key, Trace(instruction.text, parent or "", said, digest_values(env)))
     if record is None:
         env += proxy_env(draft.plan.build_args, draft.scope)
-        request = RunRequest(new_id(), "", args, env, *where, hosts=shared.hosts, shm_size=shared.shm_size)
+        request = RunRequest(
+            new_id(), "", args, env, *where, hosts=shared.hosts, shm_size=shared.shm_size, limits=shared.limits
+        )
         async with shared.turns:
             layer, snapshot = await _run_container(builder, request, mounts, script)
         record = builder.keep(StepRecord(key=key, created=shared.clock(), layer=layer, snapshot=snapshot, text=shown))

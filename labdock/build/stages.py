@@ -26,6 +26,7 @@ from labdock.build.traces import Memory, Trace
 from labdock.build.trees import MemoryTree
 from labdock.build.workspace import Workspace
 from labdock.errors import DockerfileError, InvalidRequest
+from labdock.schema.container import HostConfig
 from labdock.schema.oci import History
 from labdock.store.leases import Hold
 from labdock.store.snapshots import Layer
@@ -54,6 +55,7 @@ class Shared:
     network: str = "default"
     hosts: tuple[str, ...] = ()
     shm_size: int = 0
+    limits: HostConfig = HostConfig()
     no_cache: bool = False
     allowed: frozenset[str] | None = None
     records: list[tuple[int, StepRecord, tuple[Layer, ...]]] = field(default_factory=list)

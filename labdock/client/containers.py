@@ -39,10 +39,12 @@ class Waiting:
         return self._answer.fileno()
 
     def result(self) -> Exit:
+        """Its exit code and error; blocks. Raises EngineUnreachable when the engine goes away meanwhile."""
         with self._answer:
             return result(Exit, decode(self._answer.read(), "wait"))
 
     def close(self) -> None:
+        """Wait no longer; the container goes on."""
         self._answer.close()
 
 
@@ -126,36 +128,46 @@ class Containers:
         return self._caller.did(path("containers", ref, "stop"), {"t": timeout, "signal": signal})
 
     def restart(self, ref: str, *, timeout: int | None = None, signal: str | None = None) -> None:
+        """Stop (*timeout* and *signal* as for :meth:`stop`) and start it. Raises NoSuchContainer."""
         self._caller.did(path("containers", ref, "restart"), {"t": timeout, "signal": signal})
 
     def kill(self, ref: str, signal: str | None = None) -> None:
+        """Send *signal* (SIGKILL unless told). Raises NoSuchContainer, Conflict when it does not run."""
         self._caller.did(path("containers", ref, "kill"), {"signal": signal})
 
     def pause(self, ref: str) -> None:
+        """Freeze its processes. Raises NoSuchContainer, Conflict when it does not run or is paused."""
         self._caller.did(path("containers", ref, "pause"))
 
     def unpause(self, ref: str) -> None:
+        """Let its processes go on. Raises NoSuchContainer, Conflict when it is not paused."""
         self._caller.did(path("containers", ref, "unpause"))
 
     def rename(self, ref: str, name: str) -> None:
+        """Raises NoSuchContainer, Conflict (the name is taken), InvalidRequest."""
         self._caller.did(path("containers", ref, "rename"), {"name": name})
 
     def remove(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+        """*force* kills it, *volumes* go too if anonymous. Raises NoSuchContainer, Conflict when it runs."""
         self._caller.call("DELETE", path("containers", ref), {"force": force, "v": volumes, "link": link})
 
     def resize(self, ref: str, rows: int, columns: int) -> None:
+        """Its terminal's size. Raises NoSuchContainer, Conflict when it does not run."""
         self._caller.did(path("containers", ref, "resize"), {"h": rows, "w": columns})
 
     def inspect(self, ref: str, *, size: bool = False) -> Container:
+        """All about it; *size* in bytes as well. Raises NoSuchContainer."""
         return result(Container, self._caller.fetch(path("containers", ref, "json"), {"size": size}))
 
     def list(
         self, *, all: bool = False, limit: int | None = None, size: bool = False, filters: Filters | None = None
     ) -> list[ContainerSummary]:
+        """Those that run; *all*: every one. *size*: of what each has written, in bytes. Raises InvalidRequest."""
         query = {"all": all, "limit": limit, "size": size, "filters": filters}
         return [result(ContainerSummary, wire) for wire in self._caller.fetch("/containers/json", query)]
 
     def top(self, ref: str, ps_args: str | None = None) -> Processes:
+        """Its processes, as ``ps`` shows them. Raises NoSuchContainer, Conflict when it does not run."""
         return result(Processes, self._caller.fetch(path("containers", ref, "top"), {"ps_args": ps_args}))
 
     def stats(self, ref: str, *, one_shot: bool = False) -> Wire:
@@ -183,6 +195,7 @@ class Containers:
         return found
 
     def wait(self, ref: str, condition: str = "not-running") -> Exit:
+        """Block until *condition* (not-running, next-exit, removed) holds. Raises NoSuchContainer."""
         return self.prepare_wait(ref, condition).result()
 
     def prepare_wait(self, ref: str, condition: str = "not-running") -> Waiting:
@@ -257,9 +270,11 @@ class Execs:
         return Attached(self._caller.hijack(path("exec", id, "start"), body=body), tty=tty)
 
     def start_detached(self, id: str, *, tty: bool = False) -> None:
+        """Run it without its streams. Raises NotFound, Conflict when it has been started."""
         self._caller.call("POST", path("exec", id, "start"), body={"Detach": True, "Tty": tty})
 
     def resize(self, id: str, rows: int, columns: int) -> None:
+        """Its terminal's size. Raises NotFound."""
         self._caller.did(path("exec", id, "resize"), {"h": rows, "w": columns})
 
     def kill(self, id: str, signal: str = "KILL") -> None:
@@ -267,4 +282,5 @@ class Execs:
         self._caller.did(path("labdock", "exec", id, "kill"), {"signal": signal})
 
     def inspect(self, id: str) -> ExecState:
+        """Whether it runs, and its exit code. Raises NotFound."""
         return result(ExecState, self._caller.fetch(path("exec", id, "json")))

@@ -39,13 +39,16 @@ class Images:
         self._keyring = keyring
 
     def list(self, *, all: bool = False, filters: Filters | None = None, digests: bool = False) -> list[ImageSummary]:
+        """The images here; *all*: also nameless ones that others build on. Raises InvalidRequest."""
         query = {"all": all, "filters": filters, "digests": digests}
         return [result(ImageSummary, wire) for wire in self._caller.fetch("/images/json", query)]
 
     def inspect(self, ref: str) -> Image:
+        """Raises NoSuchImage."""
         return result(Image, self._caller.fetch(f"/images/{quoted(ref)}/json"))
 
     def history(self, ref: str) -> Sequence[Layer]:
+        """Its layers, the newest first. Raises NoSuchImage."""
         return [result(Layer, wire) for wire in self._caller.fetch(f"/images/{quoted(ref)}/history")]
 
     def build(
@@ -91,6 +94,7 @@ class Images:
         return self.inspect(finish(events, on_event))
 
     def tag(self, ref: str, repository: str, tag: str | None = None) -> None:
+        """Give it another name. Raises NoSuchImage, InvalidRequest."""
         self._caller.did(f"/images/{quoted(ref)}/tag", {"repo": repository, "tag": tag})
 
     def remove(self, ref: str, *, force: bool = False, no_prune: bool = False) -> Sequence[tuple[str, str]]:

@@ -259,6 +259,7 @@ class Running:
         return self._containers.stop(self.id, timeout=timeout)
 
     def kill(self, signal: str | None = None) -> None:
+        """Send it *signal* (SIGKILL unless told). Raises Conflict when it does not run."""
         self._containers.kill(self.id, signal)
 
     def remove(self, *, force: bool = False, volumes: bool = True) -> None:

@@ -37,13 +37,16 @@ class System:
             return dict(answer.head.headers)
 
     def version(self) -> Version:
+        """The engine's version and the API's."""
         return result(Version, self._caller.fetch("/version"))
 
     def info(self) -> Wire:
+        """What the engine tells of itself and its machine, as it came."""
         found: Wire = self._caller.fetch("/info")
         return found
 
     def df(self) -> Wire:
+        """What takes up disk space, as it came; sizes in bytes."""
         found: Wire = self._caller.fetch("/system/df")
         return found
 
@@ -86,6 +89,7 @@ class Networks:
         self._caller = caller
 
     def list(self, filters: Filters | None = None) -> list[Network]:
+        """Raises InvalidRequest for a filter that is none."""
         return [result(Network, wire) for wire in self._caller.fetch("/networks", {"filters": filters})]
 
     def inspect(self, ref: str) -> Network:
@@ -123,6 +127,7 @@ class Volumes:
         self._caller = caller
 
     def list(self, filters: Filters | None = None) -> list[Volume]:
+        """Raises InvalidRequest for a filter that is none."""
         return self.look(filters)[0]
 
     def look(self, filters: Filters | None = None) -> tuple[builtins.list[Volume], tuple[str, ...]]:
@@ -142,6 +147,7 @@ class Volumes:
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Volume:
+        """A new volume, or the one that has the *name*. Raises InvalidRequest, Conflict (it differs)."""
         body = {"Name": name or "", "Driver": driver, "DriverOpts": dict(options or {}), "Labels": dict(labels or {})}
         return result(Volume, self._caller.fetch("/volumes/create", method="POST", body=body))
 

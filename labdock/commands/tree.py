@@ -180,16 +180,13 @@ MANIFEST = {
     "rm": ("manifests:remove", "Delete one or more manifest lists from local storage"),
 }
 PLUGIN = {
-    "create": ("plugins:create", ""),
+    **{name: (f"plugins:{name}", "") for name in ("create", "install", "push", "upgrade")},
     "disable": ("plugins:disable", "Disable a plugin"),
     "enable": ("plugins:enable", "Enable a plugin"),
     "inspect": ("plugins:inspect", "Display detailed information on plugins"),
-    "install": ("plugins:install", ""),
     "ls": ("plugins:listing", "List plugins"),
-    "push": ("plugins:push", ""),
     "rm": ("plugins:remove", "Remove one or more plugins"),
     "set": ("plugins:change", "Change settings for a plugin"),
-    "upgrade": ("plugins:upgrade", ""),
 }
 REGISTRY = {
     "serve": ("serving:serve", "Serve the engine's images as a registry"),
@@ -282,8 +279,7 @@ COMPOSE = {
 KERNEL = {
     "add": ("kernels:add", "Make an image a notebook kernel"),
     "launch": ("kernels:launch", "Run a kernel for a front end that ignores provisioners"),
-    "list": ("kernels:listing", "List the kernels that labdock has made"),
-    "ls": ("kernels:listing", "List the kernels that labdock has made"),
+    **dict.fromkeys(("list", "ls"), ("kernels:listing", "List the kernels that labdock has made")),
     "remove": ("kernels:remove", "Remove kernels from Jupyter"),
     "rm": ("kernels:remove", "Remove kernels from Jupyter"),
 }

@@ -19,11 +19,13 @@ from labdock.build.caches import CacheFolders
 from labdock.build.solve import Builder
 from labdock.build.sources import FetchRecord
 from labdock.build.traces import StageTrace
+from labdock.engine import build_limits
 from labdock.engine.buildcache import BuildCache, read_policy
 from labdock.engine.events import Events
 from labdock.engine.exports import OUTPUTS, Exports, Handover
 from labdock.engine.fetches import Fetches
 from labdock.engine.intake import DialPath, Given, Intake, Part
+from labdock.engine.limits import check_limits
 from labdock.engine.registries import build_keychain
 from labdock.engine.steps import StepRunner
 from labdock.engine.transfers import Transfers
@@ -68,6 +70,7 @@ class Builds:
     ) -> None:
         self._contexts = folder / "contexts"
         self._events = events
+        self._runner = runner
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._records = database.records("steps", StepRecord)
         self.caches = CacheFolders(folder / "caches")
@@ -187,6 +190,8 @@ class Builds:
             contexts=given.contexts,
             hosts=query.extra_hosts,
             shm_size=query.shm_size,
+            limits=query.limits,
+            notices=build_limits.warn(query, self._runner.controls),
             explain=query.explain,
             debug=query.debug,
             reproducible=query.reproducible,
@@ -204,6 +209,7 @@ class Builds:
 
 
 def _check(query: BuildQuery) -> None:
+    check_limits(query.limits, os.sched_getaffinity(0))
     if query.squash:
         raise InvalidRequest("squash is only supported with experimental mode")
     for kind in query.outputs:

@@ -147,7 +147,7 @@ async def open_rooms(plan: Plan, paths: Paths, outside: Outside) -> Engine:
     supervisor.watchers.append(Rotation(rooms.folder, supervisor.reopen_log, supervisor.spawn))
     await recover(rooms, containers, fresh=_is_fresh(paths.box))
     supervisor.spawn(driver.warm(), "compiling the default seccomp filter")
-    runner = StepRunner(paths, machine, snapshotter, networks, driver)
+    runner = StepRunner(paths, machine, snapshotter, networks, driver, enforcer)
     folder = paths.data / "builds"
     builds = Builds(
         database,

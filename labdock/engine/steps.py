@@ -6,29 +6,52 @@ import asyncio
 import platform
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 from labdock.build import OnOutput, RunRequest
 from labdock.engine import naming
+from labdock.engine.records import ContainerRecord
+from labdock.engine.rlimits import bound_rlimits
 from labdock.engine.stage import Machine, unmount_root
 from labdock.network import names
 from labdock.network.networks import Networks
 from labdock.runtime import Attachment, Bundle, RuntimeDriver, users
 from labdock.runtime.spec import SpecMount, SpecRequest, build_spec
+from labdock.schema.container import ContainerConfig, HostConfig
 from labdock.schema.paths import Paths
 from labdock.store.snapshots import Snapshotter, mounting
+
+
+class Keeper(Protocol):
+    """What keeps limits of memory and processors: the containers' :class:`labdock.engine.enforcement.Enforcer`."""
+
+    def constrain(self, record: ContainerRecord, pid: int) -> None: ...
+
+    def begin(self, record: ContainerRecord) -> None: ...
+
+    def end(self, container: str) -> None: ...
 
 
 class StepRunner:
     """Runs one step at a time or several; every step is a container of its own that leaves nothing behind."""
 
     def __init__(
-        self, paths: Paths, machine: Machine, snapshotter: Snapshotter, networks: Networks, driver: RuntimeDriver
+        self,
+        paths: Paths,
+        machine: Machine,
+        snapshotter: Snapshotter,
+        networks: Networks,
+        driver: RuntimeDriver,
+        keeper: Keeper,
     ) -> None:
         self._paths = paths
         self._machine = machine
         self._snapshotter = snapshotter
         self._networks = networks
         self._driver = driver
+        self._keeper = keeper
+        #: The files of the groups that steps with limits have.
+        self.controls = machine.groups.controls
 
     async def run(self, request: RunRequest, on_output: OnOutput) -> int:
         """The step's exit code, when all of its output was handed over. Cancelling kills and removes it."""
@@ -43,13 +66,31 @@ class StepRunner:
             monitored = await self._driver.create(bundle)
             attachment = await monitored.attach(stdin=False)
             try:
+                if request.limits != HostConfig():
+                    self._limit(request, monitored.pid)
                 await self._driver.start(request.container)
                 await _hand_over(attachment, on_output)
                 return (await monitored.wait()).code
             finally:
+                self._keeper.end(request.container)
                 await attachment.close()
         finally:
             await asyncio.shield(self._clean(request.container, rootfs, folder))
+
+    def _limit(self, request: RunRequest, pid: int) -> None:
+        """Hold the step's program, which does not run yet, to its limits, as a container of them would be."""
+        record = ContainerRecord(
+            id=request.container,
+            name=request.container,
+            created=0,
+            image="",
+            image_id="",
+            config=ContainerConfig(),
+            host=request.limits,
+            args=request.args,
+        )
+        self._keeper.constrain(record, pid)
+        self._keeper.begin(record)
 
     async def _spec(self, request: RunRequest, rootfs: Path, folder: Path) -> dict[str, object]:
         user = users.resolve(rootfs, request.user, ())
@@ -88,6 +129,8 @@ class StepRunner:
                 files={f"/etc/{name}": str(folder / name) for name in naming.FILES},
                 mounts=tuple(SpecMount(one.target, one.source, one.kind, one.options) for one in request.mounts),
                 shm_size=request.shm_size or 64 << 20,
+                rlimits=bound_rlimits(request.limits)[0],
+                cgroup_path=None if request.limits == HostConfig() else self._machine.groups.name(request.container),
                 network=netns,
                 cgroup_mount=self._machine.cgroup_mount,
                 single_id=self._machine.single_id,

@@ -1,22 +1,27 @@
 """``{base_url}labdock/port/ID/PORT/…``: a container's web application in a browser's tab, with no port on the host.
 Below ``labdock/port-absolute/`` instead it is told the whole address.
 
-HTTP goes through :mod:`labdock.jupyter.upstream`, WebSockets through jupyter-server-proxy; both are led to the relay's
-sockets (:mod:`labdock.jupyter.relay`). The application is served from Jupyter's own origin: its scripts can do what the
-page's user can. That is why nothing of an image is served to a browser before its user has said that it is trusted.
+HTTP goes through :mod:`labdock.jupyter.upstream`, WebSockets through tornado's client; both are led to the relay's
+sockets (:mod:`labdock.jupyter.relay`). jupyter-server-proxy answers both at one address and tells Jupyter's culling.
+The application is served from Jupyter's own origin: its scripts can do what the page's user can. That is why nothing of
+an image is served to a browser before its user has said that it is trusted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server_proxy.handlers import ProxyHandler
+from jupyter_server_proxy.unixsock import UnixResolver
 from tornado import web
 from tornado.http1connection import HTTP1Connection
+from tornado.httpclient import HTTPRequest
 from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from labdock.errors import Forbidden, LabdockError
 from labdock.jupyter import access, borders, consent
@@ -26,6 +31,8 @@ from labdock.jupyter.upstream import LARGEST, Upstream
 
 #: RFC 6455 §7.4.1.
 FAILED = 1011
+#: Bytes of one message of a WebSocket.
+LONGEST = 16 << 20
 PATTERN = r"labdock/port(?:-absolute)?/([A-Za-z0-9][A-Za-z0-9_.-]*)/([0-9]{1,5})(/.*|)"
 
 #: What an application may know its prefix by.
@@ -181,17 +188,46 @@ class PortHandler(ProxyHandler):  # type: ignore[misc]
     # --- WebSockets -------------------------------------------------------------------------------------------------
 
     async def open(self, container: str, port: str, place: str) -> None:
+        self._record_activity()
         try:
-            self.unix_socket = str(await self.desk.relay.prepare(container, int(port)))
-            await self.proxy_open("localhost", int(port), place)
+            door = await self.desk.relay.prepare(container, int(port))
+            request = HTTPRequest(f"ws://localhost:{port}{self._target}", headers=self.proxy_request_headers())
+            self.ws = await websocket_connect(
+                request,
+                compression_options={},
+                max_message_size=LONGEST,
+                subprotocols=self._requested_subprotocols,
+                resolver=UnixResolver(str(door)),
+            )
         except LabdockError as error:
             self.close(FAILED, error.message[:120])
         except Exception as error:
             self.log.info("no websocket to port %s of %s: %s", port, container, error)
             self.close(FAILED, f"port {port} takes no websocket here")
+        else:
+            self.desk.spawn(self._talk(self.ws))
 
-    def get_client_uri(self, protocol: str, host: str, port: int, proxied_path: str) -> str:
-        return f"{protocol}://{host}:{port}{self._target}"
+    async def _talk(self, ws: WebSocketClientConnection) -> None:
+        """What the application says, at the browser's pace; unlike jupyter-server-proxy, which keeps all that waits."""
+        try:
+            while (message := await ws.read_message()) is not None:
+                self._record_activity()
+                await self.write_message(message, binary=isinstance(message, bytes))
+            self.close(ws.close_code, ws.close_reason)
+        except (WebSocketClosedError, StreamClosedError):
+            pass  # The browser has gone, and on_close has told the application.
+        finally:
+            if ws.protocol is not None and ws.protocol.stream is not None:
+                ws.protocol.stream.close()
+
+    def on_close(self) -> None:
+        if hasattr(self, "ws"):
+            self.ws.close(self.close_code, self.close_reason)
+
+    async def on_message(self, message: str | bytes) -> None:
+        self._record_activity()
+        with contextlib.suppress(WebSocketClosedError, StreamClosedError):
+            await self.ws.write_message(message, binary=isinstance(message, bytes))
 
     # --- what passes ------------------------------------------------------------------------------------------------
 

@@ -106,6 +106,10 @@ class Door:
                 async with reply:
                     writer.write(reply.early)
                     await _both(_pump(reader, reply.writer), _pump(reply.reader, writer))
+        except asyncio.CancelledError:
+            # Nobody waits for what is not gone yet.
+            writer.transport.abort()
+            raise
         finally:
             writer.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -30,8 +30,19 @@ def _svg(width: int, height: int, title: str, body: str) -> str:
     )
 
 
-def draw_line(values: Sequence[float], title: str, shown: str, *, most: float = 0.0, seconds: int = 60) -> str:
-    """*values*, one a second, the newest at the right edge; *shown* is the newest in words, *most* the least top."""
+def draw_line(
+    values: Sequence[float],
+    title: str,
+    shown: str,
+    *,
+    most: float = 0.0,
+    seconds: int = 60,
+    words: Callable[[float], str] = "{:g}".format,
+) -> str:
+    """*values*, one a second, the newest at the right edge; *shown* is the newest in words, *most* the least top.
+
+    *words* says what the top of the scale is.
+    """
     top = max([most, *values]) or 1.0
     step = (WIDTH - LEFT) / max(seconds - 1, 1)
     recent = list(values)[-seconds:]
@@ -44,6 +55,7 @@ def draw_line(values: Sequence[float], title: str, shown: str, *, most: float = 
         f'<text x="0" y="12" {FONT}><tspan font-weight="bold">{escape(title)}</tspan> {escape(shown)}</text>'
         f'<line x1="{LEFT}" y1="{base}" x2="{WIDTH}" y2="{base}" stroke="currentColor" stroke-opacity=".3"/>'
         f'<line x1="{LEFT}" y1="{TOP}" x2="{WIDTH}" y2="{TOP}" stroke="currentColor" stroke-opacity=".12"/>'
+        f'<text x="{LEFT - 6}" y="{TOP + 10}" {FONT} opacity=".7" text-anchor="end">{escape(words(top))}</text>'
         f'<polyline points="{points}" fill="none" stroke="{COLOURS["run"]}" stroke-width="1.5"/>'
         f'<text x="{LEFT}" y="{HEIGHT - 4}" {FONT} opacity=".7">{seconds} s ago</text>'
         f'<text x="{WIDTH}" y="{HEIGHT - 4}" {FONT} opacity=".7" text-anchor="end">now</text>'

@@ -172,10 +172,21 @@ class UsageCharts(Panel):
         self._before = sample
         for name, value in (("cpu", share), ("memory", used), ("net", max(moved, 0))):
             self._series[name].append(value)
+
+        def binary(top: float) -> str:
+            return units.binary_size(round(top))
+
+        def rate(top: float) -> str:
+            return f"{units.size(round(top), 3)}/s"
+
         self._view.value = (
-            charts.draw_line(self._series["cpu"], "processors", f"{share:.1f} % of one", most=10.0)
-            + charts.draw_line(self._series["memory"], "memory", units.binary_size(used), most=1 << 20)
-            + charts.draw_line(self._series["net"], "network", f"{units.size(max(moved, 0), 3)}/s", most=1_000)
+            charts.draw_line(
+                self._series["cpu"], "processors", f"{share:.1f} % of one", most=10.0, words="{:.0f} %".format
+            )
+            + charts.draw_line(self._series["memory"], "memory", units.binary_size(used), most=1 << 20, words=binary)
+            + charts.draw_line(
+                self._series["net"], "network", f"{units.size(max(moved, 0), 3)}/s", most=1_000, words=rate
+            )
         )
 
 
@@ -212,7 +223,8 @@ class LayerExplorer(Panel):
         total, bars, place = sum(report.size for report in self.reports), [], 0
         for number, report in enumerate(self.reports):
             waste = f", {units.size(report.wasted, 3)} wasted" if report.wasted else ""
-            said = f"{units.size(report.size, 3)}, {report.files} files{waste}"
+            files = f"{report.files} file{'' if report.files == 1 else 's'}"
+            said = f"{units.size(report.size, 3)}, {files}{waste}"
             kind = "wasted" if report.wasted * 2 > report.size else "done"
             bars.append(charts.Bar(f"{number + 1} {units.elide(words[number], 40)}", place, report.size, kind, said))
             place += report.size

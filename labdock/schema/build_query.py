@@ -27,6 +27,8 @@ from __future__ import annotations
 
 import msgspec
 
+from labdock.schema.container import HostConfig
+
 
 class BuildQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A build request's parameters.
@@ -37,6 +39,7 @@ class BuildQuery(msgspec.Struct, frozen=True, kw_only=True):
     ``quiet``: only the image id is wanted. ``rm``/``force_rm`` remove step containers after success/always.
     ``registry_config`` is the X-Registry-Config header: credentials for registries that bases come from.
     ``outputs``: local, tar or oci each; ``cache_to``: min or max each; the rest as in the module's text.
+    ``limits``: what RUN steps are held to, memory, processors and ulimits of it.
     ``extra`` has every parameter that has no field here, as text, so that nothing sent is lost.
     """
 
@@ -57,6 +60,7 @@ class BuildQuery(msgspec.Struct, frozen=True, kw_only=True):
     extra_hosts: tuple[str, ...] = ()
     squash: bool = False
     shm_size: int = 0
+    limits: HostConfig = HostConfig()
     registry_config: str = ""
     contexts: dict[str, str] = {}
     agents: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import Locator
 
 from tests.browser.cells import write_notebook
 from tests.browser.pages import LabPage
@@ -117,8 +118,19 @@ def test_a_container_that_is_dragged_into_a_notebook_is_a_cell_that_runs_it(
     lab.command("docmanager:open", path="drag.ipynb")
     cell = lab.find(".jp-NotebookPanel:visible .jp-CodeCell")
     cell.wait_for()
-    row = Panel(lab).live().row(id)
-    start, end = row.bounding_box(), cell.bounding_box()
+    panel = Panel(lab).live()
+    drag(lab, panel.row(id), cell)
+    cells = "window.jupyterapp.shell.currentWidget.content?.widgets?.map(c => c.model.sharedModel.getSource()) ?? []"
+    lab.wait(f"({cells}).includes('%container run -d --name dragged busybox')", "a cell with the code")
+    lab.command("labdock:insert-code", id="busybox", kind="nothing")
+    image = engine.docker("image", "inspect", "-f", "{{.Id}}", "busybox")
+    drag(lab, panel.row(image, "image"), cell)
+    lab.wait(f"({cells}).some(s => s.startsWith('%container run --rm busybox'))", "the image's code")
+
+
+def drag(lab: LabPage, row: Locator, cell: Locator) -> None:
+    """With the mouse, from the side bar's *row* onto the top of *cell*."""
+    start, end = row.bounding_box(), cell.first.bounding_box()
     assert start and end
     mouse = lab.page.mouse
     mouse.move(start["x"] + 60, start["y"] + 12)
@@ -127,9 +139,3 @@ def test_a_container_that_is_dragged_into_a_notebook_is_a_cell_that_runs_it(
     lab.find(".jp-labdock-drag").wait_for()
     mouse.move(end["x"] + 200, end["y"] + 10, steps=8)
     mouse.up()
-    cells = "window.jupyterapp.shell.currentWidget.content?.widgets?.map(c => c.model.sharedModel.getSource()) ?? []"
-    lab.wait(f"({cells}).includes('%container run -d --name dragged busybox')", "a cell with the code")
-    lab.command("labdock:insert-code", id="busybox", kind="nothing")
-    image = engine.docker("image", "inspect", "-f", "{{.Id}}", "busybox")
-    lab.command("labdock:insert-code", id=image)
-    lab.wait(f"({cells}).some(s => s.startsWith('%container run --rm busybox'))", "the image's code")

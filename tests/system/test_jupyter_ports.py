@@ -18,7 +18,7 @@ from labdock.jupyter import wire
 from labdock.jupyter.desk import Desk
 from labdock.jupyter.trust import Trust
 from tests import web_app
-from tests.jupyter_servers import TOKEN, serve
+from tests.jupyter_servers import TOKEN, Server, serve
 from tests.system.conftest import EngineUnderTest, wait_until
 
 #: Says what it was told, and sets cookies: one of its own, and one that is Jupyter's.
@@ -160,6 +160,21 @@ def test_a_port_that_nobody_listens_on_is_said_in_words(engine: EngineUnderTest,
     asyncio.run(main())
 
 
+UPGRADE = {
+    **{"Connection": "Upgrade", "Upgrade": "websocket"},
+    **{"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"},
+}
+
+
+async def _until_it_rests(server: Server, app: str, before: int = 0) -> int:
+    """How many MiB the application has said, once it has begun and says no more for a while."""
+    last, now = -1, before
+    while now != last or now == before:
+        await asyncio.sleep(0.3)
+        last, now = now, json.loads((await server.ask(f"{app}/flooded")).body)
+    return now
+
+
 def test_an_application_as_people_write_them(engine: EngineUnderTest, tmp_path: Path) -> None:
     web_app.make_image(engine, tmp_path)
     id = engine.docker("run", *web_app.arguments())
@@ -185,12 +200,12 @@ def test_an_application_as_people_write_them(engine: EngineUnderTest, tmp_path: 
             stream.close()
             assert (await server.ask(f"{app}/left")).body == b"left"
             # Who reads nothing holds the application back, and no memory here.
+            torrent = await server.listen(f"{app}/torrent", **UPGRADE)
+            assert await _until_it_rests(server, app) < 100
+            torrent.close()
+            before = json.loads((await server.ask(f"{app}/flooded")).body)
             stream = await server.listen(f"{app}/flood?blocks=4000")
-            before, now = -1, 0
-            while now != before or not now:
-                await asyncio.sleep(0.3)
-                before, now = now, json.loads((await server.ask(f"{app}/flooded")).body)
-            assert now < 100
+            assert await _until_it_rests(server, app, before) < before + 100
             # And has it all when it reads again.
             left = 200 << 20
             while left > 0:
@@ -198,6 +213,13 @@ def test_an_application_as_people_write_them(engine: EngineUnderTest, tmp_path: 
             stream.close()
             with pytest.raises(HTTPStreamClosedError):
                 await server.ask(f"{app}/broken")
+            # Messages of either kind, a large one, and the application's own end.
+            page = await server.open(path=f"{app}/socket")
+            await page.send_text("x" * 5_000_000)
+            assert len(await page.read_text()) == 5_000_005
+            await page.send_text("end")
+            with pytest.raises(EOFError, match="4321 as you say"):
+                await page.read_text()
 
     asyncio.run(main())
 

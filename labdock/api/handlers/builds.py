@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from labdock.api.answers import json_answer
-from labdock.api.bodies import chunks
+from labdock.api.bodies import chunks, convert
 from labdock.api.build_lines import BuildLines
 from labdock.api.call import Call
 from labdock.api.handlers.images import stream_archive
@@ -24,10 +24,12 @@ from labdock.api.streams.answer import LineAnswer, Send
 from labdock.errors import InvalidRequest, Unsupported
 from labdock.schema.build import BuildEvent
 from labdock.schema.build_query import BuildQuery
+from labdock.schema.container import HostConfig, Ulimit
 
 #: Parameters that have a field in BuildQuery, or that only this edge reads.
 _OWN = {
     *("dockerfile", "t", "buildargs", "labels", "target", "nocache", "pull", "networkmode", "platform", "remote"),
+    *("memory", "memswap", "cpushares", "cpuperiod", "cpuquota", "cpusetcpus", "cpusetmems", "ulimits", "cgroupparent"),
     *("q", "rm", "forcerm", "cachefrom", "extrahosts", "squash", "shmsize", "version", "labdock"),
 }
 
@@ -147,8 +149,31 @@ def read_build_query(query: Query) -> BuildQuery:
         extra_hosts=tuple(host for text in query.texts("extrahosts") for host in text.split(",") if host),
         squash=query.boolean("squash"),
         shm_size=query.integer("shmsize") or 0,
+        limits=_read_limits(query),
         extra={key: value for key, value in query.items() if key not in _OWN},
     )
+
+
+def _read_limits(query: Query) -> HostConfig:
+    """What RUN steps are held to; what was sent as nothing is as if it was not sent."""
+    return HostConfig(
+        memory=query.integer("memory") or 0,
+        memory_swap=query.integer("memswap") or 0,
+        cpu_shares=query.integer("cpushares") or 0,
+        cpu_period=query.integer("cpuperiod") or 0,
+        cpu_quota=query.integer("cpuquota") or 0,
+        cpuset_cpus=query.text("cpusetcpus"),
+        cpuset_mems=query.text("cpusetmems"),
+        cgroup_parent=query.text("cgroupparent"),
+        ulimits=_read_ulimits(query),
+    )
+
+
+def _read_ulimits(query: Query) -> tuple[Ulimit, ...] | None:
+    found = decode_parameter("ulimits", query.text("ulimits")) or []
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise InvalidRequest("invalid ulimits: expected a JSON list of objects")
+    return tuple(convert(each, Ulimit) for each in found) or None
 
 
 def _text_or_none(name: str, value: Any) -> str | None:

@@ -12,8 +12,9 @@ from labdock.api import versions
 from labdock.api.answers import empty_answer, json_answer
 from labdock.api.bodies import chunks
 from labdock.api.call import Call
+from labdock.api.query import decode_parameter
 from labdock.api.streams.answer import LineAnswer, Send, StreamAnswer
-from labdock.errors import InvalidRequest
+from labdock.errors import InvalidRequest, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,24 @@ async def inspect(call: Call) -> web.StreamResponse:
 
 
 async def history(call: Call) -> web.StreamResponse:
+    _check_platform(call, call["name"])
     return json_answer(call.engine.images.history(call["name"]))
+
+
+def _check_platform(call: Call, name: str) -> None:
+    """The parameter ``platform`` (since API 1.48, JSON) must be that of *name*: an image has one here. NotFound."""
+    for text in call.query.texts("platform"):
+        wanted = decode_parameter("platform", text)
+        if not isinstance(wanted, dict):
+            raise InvalidRequest("invalid platform: expected a JSON object")
+        found = call.engine.images.inspect(name)
+        have = {"os": found.get("Os"), "architecture": found.get("Architecture"), "variant": found.get("Variant")}
+        # A variant that the image does not name may be any.
+        if any(value and value != have[part] for part in have if (value := wanted.get(part)) and have[part]):
+            shown = "/".join(str(wanted[part]) for part in have if wanted.get(part))
+            raise NotFound(
+                f"image with reference {name} was found but does not provide the specified platform ({shown})"
+            )
 
 
 async def tag(call: Call) -> web.StreamResponse:
@@ -120,6 +138,8 @@ async def save_many(call: Call) -> web.StreamResponse:
 
 
 async def _save(call: Call, names: list[str]) -> web.StreamResponse:
+    for name in names:
+        _check_platform(call, name)
     archive = await call.engine.images.save(names)
     return await stream_archive(call.request, archive)
 

@@ -27,7 +27,8 @@ def test_a_line_is_read_whole() -> None:
     found = operations()["GET", "/images/get"]
     assert isinstance(found, Operation)
     assert (found.status, found.answer, found.body) == (200, "tar", "")
-    assert [(p.name, p.kind, p.required, p.repeated) for p in found.query] == [("names", "s", True, True)]
+    asked = [(p.name, p.kind, p.required, p.repeated) for p in found.query]
+    assert asked == [("names", "s", True, True), ("platform", "j", False, True)]
 
 
 def test_the_document_names_every_served_endpoint_once() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from labdock.api.streams.frames import MULTIPLEXED, RAW, FrameReader
 from labdock.schema.build_query import BuildQuery
+from labdock.schema.container import HostConfig
 
 from .fake import IMAGE, make_event
 from .harness import serve, until
@@ -252,7 +253,7 @@ def test_build_parameters() -> None:
             path = (
                 '/build?dockerfile=Other&t=a&t=b&buildargs={"A":"1","B":null}&labels={"l":"v"}&target=&nocache=True'
                 "&pull=1&networkmode=host&platform=linux/amd64&rm=False&forcerm=0&q=1&extrahosts=a:1,b:2&shmsize=64"
-                '&cachefrom=["x"]&memory=5'
+                '&cachefrom=["x"]&memory=5&securityopt=x'
             )
             reply = await served.ask("POST", path.replace('"', "%22"), b"abc")
             assert reply.lines() == [{"stream": f"{IMAGE}\n"}]
@@ -270,7 +271,8 @@ def test_build_parameters() -> None:
                 extra_hosts=("a:1", "b:2"),
                 shm_size=64,
                 cache_from=("x",),
-                extra={"memory": "5"},
+                limits=HostConfig(memory=5),
+                extra={"securityopt": "x"},
             )
 
     asyncio.run(main())

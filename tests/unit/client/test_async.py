@@ -120,3 +120,16 @@ def test_the_stub_promises_only_what_there_is() -> None:
                 assert wanted <= set(inspect.signature(found).parameters), f"{node.name}.{method.name}"
                 checked += 1
     assert checked > 50
+
+
+PARTS = ("builds", "containers", "files", "images", "programs", "registries", "system")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_public_method_says_what_it_does(part: str) -> None:
+    module = importlib.import_module(f"labdock.client.{part}")
+    kinds = [kind for kind in vars(module).values() if inspect.isclass(kind) and kind.__module__ == module.__name__]
+    methods = [(kind, name, found) for kind in kinds for name, found in vars(kind).items() if inspect.isfunction(found)]
+    missing = [f"{kind.__name__}.{name}" for kind, name, found in methods if name[0] != "_" and not found.__doc__]
+    assert methods
+    assert [name for name in missing if not name.startswith("_")] == []
