@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 
 from labdock.engine.views import read_time
+from labdock.errors import NotFound
 from labdock.images import platforms, references
 from labdock.images.image import Image
 from labdock.images.store import Images
+from labdock.store.snapshots import Snapshotter
 
 Wire = dict[str, Any]
 
@@ -134,6 +136,14 @@ def measured(images: Images) -> Wire:
             "Blobs": sum(size for _, size in blobs),
             "Spare": sum(size for digest, size in blobs if digest not in needed),
             "Arriving": images.content.arriving(),
-            "Snapshots": sum(snapshotter.usage(info.key).size for info in list(snapshotter.walk())),
+            "Snapshots": sum(_weigh(snapshotter, info.key) for info in list(snapshotter.walk())),
         },
     }
+
+
+def _weigh(snapshotter: Snapshotter, key: str) -> int:
+    """Its bytes; 0 when it was removed meanwhile."""
+    try:
+        return snapshotter.usage(key).size
+    except NotFound:
+        return 0
