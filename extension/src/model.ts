@@ -11,7 +11,7 @@ import type { Change, Connection, IChannel, IChannelHandlers, ILiveModel } from 
 
 /** Between tries: doubled from the first to the last, in milliseconds. */
 const FIRST_WAIT = 500;
-const LAST_WAIT = 30_000;
+const LAST_WAIT = 10_000;
 /** A page that nobody has seen for so long lets go of the server, unless work is under way. */
 const HIDDEN_WAIT = 60_000;
 /** What goes on while the page is hidden. */
