@@ -14,7 +14,7 @@ BLOCK = 65_536
 class SlowLine:
     """Carries bytes between clients of ``path`` and the engine at *engine*, both ways, until :meth:`close`.
 
-    After :meth:`hold` the next connection that carries more than so many bytes one way stands still there, and
+    After :meth:`hold` the next connection that has carried so many bytes one way and gets more stands still there, and
     ``held`` is set; it ends when its client hangs up. Other connections go on.
     """
 
@@ -67,25 +67,27 @@ class SlowLine:
         try:
             while data := source.recv(BLOCK):
                 carried += len(data)
-                target.sendall(data)
-                if self._stands(way, carried):
+                if (beyond := self._beyond(way, carried)) > 0:
+                    target.sendall(data[: max(len(data) - beyond, 0)])
                     both.wait_for_client()
                     both.break_off()
                     self.let_go.set()
                     return
+                target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:
             both.break_off()
         finally:
             both.done()
 
-    def _stands(self, way: str, carried: int) -> bool:
+    def _beyond(self, way: str, carried: int) -> int:
+        """How many of the *carried* bytes stay here, because this connection stands still from now on."""
         with self._lock:
             if way != self._way or carried <= self._most:
-                return False
+                return 0
             self._way = ""
             self.held.set()
-            return True
+            return carried - self._most
 
 
 class _Pair:
