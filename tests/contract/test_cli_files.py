@@ -68,7 +68,7 @@ SCENARIOS: dict[str, list[Line]] = {
         ("run --name cc -e A=1 busybox sh -c 'echo mine > /mine'", 0, None, None),
         ("commit -m why -a me -c 'CMD [\"cat\", \"/mine\"]' -c 'ENV B=2' cc made:1", 0, r"^sha256:[0-9a-f]{64}\n$", None),
         ("run --rm made:1", 0, r"^mine\n$", None),
-        ("inspect -f '{{.Author}} {{.Comment}} {{.Config.Env}}' made:1", 0, r"^me why \[PATH=.* A=1 B=2\]\n$", None),
+        ("inspect -f '{{.Author}} {{.Comment}} {{.Config.Env}}' made:1", 0, r"^me why \[A=1 PATH=.* B=2\]\n$", None),
         ("commit -c 'RUN x' cc", 1, None, r"(?i)run is not a valid change command"),
         ("commit cc UPPER", 1, None, r"must be lowercase"),
         ("commit --pause=false cc", 0, r"^sha256:", None),

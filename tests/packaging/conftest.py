@@ -27,6 +27,7 @@ MADE = shutil.ignore_patterns(
     ".yarn",
     "*.tsbuildinfo",
     ".*_cache",
+    ".hypothesis",
 )
 GIT = ("git", "-c", "user.name=tests", "-c", "user.email=tests@example.invalid", "-c", "init.defaultBranch=main")
 

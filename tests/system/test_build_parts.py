@@ -220,7 +220,7 @@ def test_an_engine_killed_in_a_step_with_mounts_leaves_nothing_of_it(engine: Eng
     try:
         assert building.stdout is not None
         for line in building.stdout:
-            if "here" in line:
+            if line.strip() == "here":
                 break
         engine.kill("engine")
         building.communicate(timeout=30)
