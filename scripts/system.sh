@@ -44,6 +44,8 @@ missing_packages() {
         # The pages' tests: a browser, and letters of Arial's widths, which JupyterLab asks for.
         have_browser || gaps+=(chromium)
         [ -d /usr/share/fonts/truetype/liberation ] || gaps+=(fonts-liberation)
+        # quirk: the node that playwright brings is linked against it.
+        [ -e "/usr/lib/$(uname -m)-linux-gnu/libatomic.so.1" ] || gaps+=(libatomic1)
     fi
     if [ "$wanted" = vm ]; then
         have qemu-system-x86_64 || gaps+=(qemu-system-x86)

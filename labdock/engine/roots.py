@@ -99,7 +99,7 @@ class Roots:
         if not write and not record.mounts:
             fd = self._look(record.id)
             return Root(fd, False), lambda: asyncio.to_thread(os.close, fd)
-        place = stage.borrow_root(record.id)
+        place = await stage.borrow_root(record.id)
         held: list[int] = []
         holder = ""
 

@@ -70,6 +70,8 @@ class Stage:
         self._ledger = ledger
         self._staged: set[str] = set()
         self._borrowed: Counter[str] = Counter()
+        #: Roots that a thread is unmounting, by container.
+        self._unmounting: dict[str, asyncio.Future[None]] = {}
         self.places = Places(networks, ledger)
         self.places.refresh = self.refresh_files
         self.execs_of: Callable[[str], list[str]] = lambda container: []
@@ -139,6 +141,7 @@ class Stage:
         network = asyncio.create_task(self._set_up_network(record))
         try:
             self._staged.add(record.id)
+            await self._settle_root(record.id)
             rootfs = self.mount_root(record.id)
             user = users.resolve(rootfs, record.config.user or "", record.host.group_add or ())
             mounts = await self.sources.prepare(record, rootfs, user.uid, user.gid)
@@ -174,18 +177,30 @@ class Stage:
             mounting.mount_all(self._snapshotter.mounts(container), target)
         return target
 
-    def borrow_root(self, container: str) -> Path:
+    async def borrow_root(self, container: str) -> Path:
         """The mounted root of a container that does not run, until :meth:`give_back_root`; a start shares it."""
+        await self._settle_root(container)
         root = self.mount_root(container)
         self._borrowed[container] += 1
         return root
 
     async def give_back_root(self, container: str) -> None:
+        """The last one that looked unmounts it, unless the container has been started meanwhile."""
         self._borrowed[container] -= 1
-        if self._borrowed[container] <= 0:
-            del self._borrowed[container]
-            if container not in self._staged:
-                await asyncio.to_thread(unmount_root, self.rootfs(container))
+        if self._borrowed[container] > 0:
+            return
+        del self._borrowed[container]
+        if container in self._staged:
+            return
+        unmounting = asyncio.ensure_future(asyncio.to_thread(unmount_root, self.rootfs(container)))
+        self._unmounting[container] = unmounting
+        unmounting.add_done_callback(lambda _done: self._unmounting.pop(container))
+        await asyncio.shield(unmounting)
+
+    async def _settle_root(self, container: str) -> None:
+        """Whoever mounts the root waits for who is still unmounting it: the mount would go with theirs."""
+        if (unmounting := self._unmounting.get(container)) is not None:
+            await asyncio.wait([unmounting])
 
     async def lend_mounts(self, record: ContainerRecord, root: Path) -> tuple[str, tuple[SpecMount, ...]]:
         """The mounts of a container that does not run, whose root is at *root*, and the name they are held under."""
