@@ -33,4 +33,4 @@ fi
 
 where=(tests/browser)
 if [[ " $*" == *" tests/"* ]]; then where=(); fi
-timeout --kill-after=30 600 scripts/user.sh env "${environment[@]}" scripts/suite.sh browser "${where[@]}" "$@"
+timeout --kill-after=30 1200 scripts/user.sh env "${environment[@]}" scripts/suite.sh browser "${where[@]}" "$@"

@@ -290,7 +290,7 @@ def test_what_a_prune_says_is_what_goes_and_nothing_else(desk: LabPage, engine: 
     finally:
         engine.docker("rm", "-fv", "used", "ended", "made", check=False)
         engine.docker("network", "rm", "kept-by-ended", "unused", check=False)
-        engine.docker("volume", "prune", "-af")
+        engine.docker("volume", "rm", "-f", *engine.docker("volume", "ls", "-q").split(), "named")
         engine.docker("rmi", "-f", "made:1")
         engine.docker("builder", "prune", "-af", check=False)
 
