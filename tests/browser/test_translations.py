@@ -112,8 +112,11 @@ def look(lab: LabPage, engine: EngineUnderTest) -> None:
     assert untranslated(lab, labels) == []
     lab.page.keyboard.press("Escape")
 
-    for verb in DIALOGS:
-        lab.begin(f"labdock:{verb}", **({} if verb == "run-image" else {"id": id}))
+    about = {"": {}, "container": {"id": id}}
+    for verb, what in DIALOGS.items():
+        if what not in about:
+            continue
+        lab.begin(f"labdock:{verb}", **about[what])
         lab.dialog().locator("button").first.wait_for()
         # JupyterLab's own parts of a dialog are not in our catalogue.
         assert untranslated(lab, ".jp-Dialog-header, .jp-Dialog .jp-labdock-form, .jp-Dialog-footer") == [], verb
